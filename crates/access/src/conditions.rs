@@ -129,7 +129,7 @@ pub(crate) fn of_reading<'a>(
 /// The region that the client called.
 fn called<'a>(facts: &Facts<'a>) -> &'a str {
     match facts.via {
-        Via::Door => &facts.here.region,
+        Via::Client => &facts.here.region,
         Via::Region(from, _) => &from.region,
     }
 }

@@ -167,7 +167,7 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
                 decided => decided.map(|()| false)?,
             };
             asked(ask, None)?;
-            if *via != Via::Door {
+            if *via != Via::Client {
                 return Err(Refusal::Mismatch);
             }
             if unread {

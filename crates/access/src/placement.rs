@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Via {
     /// At its own gateway.
-    Door,
+    Client,
     /// Relayed by another region, and what proves that the caller asked for it.
     Region(Place, Proof),
 }
@@ -39,7 +39,7 @@ pub(crate) fn admit(
 ) -> Result<(), Refusal> {
     // The deed answers it, which every region has: a client that sent its request to the wrong
     // region asks.
-    if action.row().place == Where::Anywhere && *via == Via::Door {
+    if action.row().place == Where::Anywhere && *via == Via::Client {
         return Ok(());
     }
     let placement = &deed.placement;
@@ -56,7 +56,7 @@ pub(crate) fn admit(
         Holding::Nothing => return Err(Refusal::Elsewhere),
     }
     match via {
-        Via::Door => Ok(()),
+        Via::Client => Ok(()),
         Via::Region(from, proof) => {
             pass(deed, from)?;
             match is_proof_enough(deed, here, from, *proof, action)
@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn reads_pass_at_replicas_writes_at_home() {
         let mut deed = deed();
-        let at = |deed: &BucketDeed, action, here: &Place| admit(deed, action, here, &Via::Door);
+        let at = |deed: &BucketDeed, action, here: &Place| admit(deed, action, here, &Via::Client);
         let (home, copy) = (place("home", "DE"), place("copy", "FR"));
         assert_eq!(at(&deed, Action::PutObject, &home), Ok(()));
         assert_eq!(at(&deed, Action::GetObject, &copy), Ok(()));

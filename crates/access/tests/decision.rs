@@ -345,7 +345,7 @@ fn the_decision_is_that_of_the_model() {
             let deed = deed(&case);
             let here = region(case.here.0, case.here.1, true);
             let via = match case.from {
-                None => Via::Door,
+                None => Via::Client,
                 Some((holding, lawful, same, proof)) => {
                     let proof = match proof {
                         "whole" => Proof::Whole,
@@ -404,7 +404,7 @@ fn a_permit_covers_what_was_asked_for_and_no_more() {
         proxy: false,
         trust: (false, false),
     };
-    let (deed, here, via) = (deed(&case), region("home", true, true), Via::Door);
+    let (deed, here, via) = (deed(&case), region("home", true, true), Via::Client);
     let principal = identity(case.caller);
     let decide = |action: Action, resource| {
         let ask = Ask {
@@ -528,7 +528,7 @@ fn a_sealed_copy_is_opened_for_its_owners_reads_of_objects_only() {
                     account_block: access::PublicAccessBlock::NONE,
                     deed: Some(&deed),
                     here,
-                    via: &Via::Door,
+                    via: &Via::Client,
                 };
                 authorize_opening(&ask, &facts).map(drop)
             };

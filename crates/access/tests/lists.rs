@@ -222,7 +222,7 @@ impl Case {
             access: Some(&access),
             account_block: block(self.ignore[1], false),
             here: &Place::unknown(RegionId::new("home")),
-            via: &Via::Door,
+            via: &Via::Client,
         };
         let (identity, key) = (self.identity(), ObjectKey::new("k").unwrap());
         let row = self.action.row();
@@ -297,7 +297,7 @@ fn a_write_by_a_list_is_over_own_objects_only() {
             access: Some(&access),
             account_block: PublicAccessBlock::NONE,
             here: &Place::unknown(RegionId::new("home")),
-            via: &Via::Door,
+            via: &Via::Client,
         };
         let (identity, key) = (case.identity(), ObjectKey::new("k").unwrap());
         let ask = Ask {

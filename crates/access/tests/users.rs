@@ -98,7 +98,7 @@ impl World {
             account_block: access::PublicAccessBlock::NONE,
             deed: action.has_deed().then_some(&self.deed),
             here: &self.here,
-            via: &Via::Door,
+            via: &Via::Client,
         };
         authorize(&ask, &facts).map(drop)
     }
@@ -342,7 +342,7 @@ fn a_refusal_names_user_action_and_object() {
         account_block: access::PublicAccessBlock::NONE,
         deed: Some(&world.deed),
         here: &world.here,
-        via: &Via::Door,
+        via: &Via::Client,
     };
     let refused = authorize_opening(&ask, &facts);
     assert!(matches!(refused, Err(Refusal::Policy(_))));
@@ -632,7 +632,7 @@ fn a_new_bucket_is_permitted_once_it_is_known_where_it_will_be() {
                 account_block: access::PublicAccessBlock::NONE,
                 deed: None,
                 here: &world.here,
-                via: &Via::Door,
+                via: &Via::Client,
             };
             authorize(&ask, &facts).map(|permit| permit.covers_new(&world.bucket))
         };
@@ -693,7 +693,7 @@ fn what_a_body_says_is_decided_once_it_was_read() {
                 account_block: access::PublicAccessBlock::NONE,
                 deed: Some(&world.deed),
                 here: &world.here,
-                via: &Via::Door,
+                via: &Via::Client,
             };
             let permit = |context| {
                 let resource = world.resource(action);
@@ -831,7 +831,7 @@ fn who_signs_nothing_removes_no_bucket_whatever_a_policy_says() {
             account_block: access::PublicAccessBlock::NONE,
             deed: action.has_deed().then_some(&world.deed),
             here: &world.here,
-            via: &Via::Door,
+            via: &Via::Client,
         };
         authorize(&ask, &facts).map(drop)
     };
@@ -943,7 +943,7 @@ fn a_guard_policy_bounds_who_is_let_into_the_bucket_of_another_account() {
             account_block: access::PublicAccessBlock::NONE,
             deed: Some(&world.deed),
             here: &world.here,
-            via: &Via::Door,
+            via: &Via::Client,
         };
         authorize(&ask, &facts).map(drop)
     };

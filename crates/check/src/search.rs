@@ -143,16 +143,16 @@ fn step(operation: &Operation, known: Known, state: impl Fn(&Value) -> State) ->
 }
 
 /// One place in the list: the call or the return of a step. Zero is the head.
-type Place = usize;
-const HEAD: Place = 0;
-const END: Place = usize::MAX;
+type StepIndex = usize;
+const HEAD: StepIndex = 0;
+const END: StepIndex = usize::MAX;
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     step: usize,
     is_return: bool,
-    previous: Place,
-    next: Place,
+    previous: StepIndex,
+    next: StepIndex,
 }
 
 struct Frame {
@@ -167,8 +167,8 @@ struct Search<'a> {
     /// How many of the first steps are known: these must all be ordered.
     known: usize,
     entries: Vec<Entry>,
-    call_at: Vec<Place>,
-    return_at: Vec<Place>,
+    call_at: Vec<StepIndex>,
+    return_at: Vec<StepIndex>,
     state: State,
     left: usize,
     /// Bits of the steps taken: known and unknown ones apart.
@@ -186,7 +186,7 @@ struct Search<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Untried {
     /// From this place on, and then the unknown ones.
-    Known(Place),
+    Known(StepIndex),
     /// From this class on.
     Unknown(usize),
 }
@@ -220,7 +220,7 @@ impl<'a> Search<'a> {
         }
         let known = events.len() / 2;
         events.sort_unstable();
-        let after = |place: Place| {
+        let after = |place: StepIndex| {
             if place == events.len() {
                 END
             } else {
@@ -394,7 +394,7 @@ impl<'a> Search<'a> {
     }
 
     /// Known steps that may come next: called before the first return of those that are left.
-    fn window(&self, from: Place) -> impl Iterator<Item = usize> + '_ {
+    fn window(&self, from: StepIndex) -> impl Iterator<Item = usize> + '_ {
         let mut place = from;
         std::iter::from_fn(move || {
             let entry = self.entries.get(place).filter(|e| !e.is_return)?;
@@ -448,7 +448,7 @@ impl<'a> Search<'a> {
         None
     }
 
-    fn unlink(&mut self, place: Place) {
+    fn unlink(&mut self, place: StepIndex) {
         let Entry { previous, next, .. } = self.entries[place];
         self.entries[previous].next = next;
         if next != END {
@@ -456,7 +456,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn relink(&mut self, place: Place) {
+    fn relink(&mut self, place: StepIndex) {
         let Entry { previous, next, .. } = self.entries[place];
         self.entries[previous].next = place;
         if next != END {

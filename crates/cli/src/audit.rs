@@ -13,7 +13,7 @@ use proof::{
     Checkpoint, Entry, Hash, Head, LogCheck,
     bundle::{Seen, fingerprint},
     chain::{DETAIL_BYTES_MAX, TEXT_BYTES_MAX},
-    map::{Place, Told, place_of},
+    map::{LeafIndex, OwnEntry, place_of},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -302,12 +302,12 @@ fn saved_head(file: &Path) -> Result<Head, Failure> {
 
 /// What a saved log has of a bucket and of regions.
 pub fn saved_of(file: &Path, bucket: &str) -> Result<Seen, Failure> {
-    let ours = [Place::of_bucket(bucket), Place::of_regions()];
+    let ours = [LeafIndex::of_bucket(bucket), LeafIndex::of_regions()];
     let mut entries = Vec::new();
     let head = good_log(file, |entry| {
         let place = place_of(&entry.action, &entry.subject);
         if place.is_some_and(|place| ours.contains(&place)) {
-            entries.push(Told::from(entry.clone()));
+            entries.push(OwnEntry::from(entry.clone()));
         }
     })?;
     Ok(Seen {

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use proof::{
     Entry, Hash,
     bundle::ChainPart,
-    map::{ChainHead, Leaf, MapKey, MapProof, Place, Shards, Told, place_of, shard_of},
+    map::{ChainHead, Leaf, LeafIndex, MapKey, MapProof, OwnEntry, Shards, place_of, shard_of},
 };
 use serde::{Deserialize, Serialize};
 
@@ -123,7 +123,7 @@ impl Record for LinkRow {
 }
 
 impl HeadRow {
-    fn first(key: &MapKey, place: &Place) -> Self {
+    fn first(key: &MapKey, place: &LeafIndex) -> Self {
         let ChainHead { count, link } = ChainHead::first(key, place);
         Self {
             format: FORMAT,
@@ -142,7 +142,7 @@ impl HeadRow {
         }
     }
 
-    fn after(&self, told: &Told) -> Self {
+    fn after(&self, told: &OwnEntry) -> Self {
         let ChainHead { count, link } = told.after(&self.head());
         let born = told.action == "bucket.create";
         Self {
@@ -227,7 +227,7 @@ pub struct BucketChains {
 
 /// A chain that is to be shown.
 struct Wanted {
-    place: Place,
+    place: LeafIndex,
     head: ChainHead,
     before: ChainHead,
     proof: MapProof,
@@ -241,10 +241,10 @@ impl Registry {
 
     /// The rows that continue the chains of these entries, which follow on what is in the chains.
     pub(crate) async fn linked(&self, entries: &[Entry]) -> Result<Linked, CloudError> {
-        let mut heads: BTreeMap<Place, HeadRow> = BTreeMap::new();
+        let mut heads: BTreeMap<LeafIndex, HeadRow> = BTreeMap::new();
         let mut rows = Vec::new();
         for entry in entries {
-            let told = Told::from(entry.clone());
+            let told = OwnEntry::from(entry.clone());
             let Some(place) = told.place() else {
                 continue;
             };
@@ -273,7 +273,7 @@ impl Registry {
         Ok(rows)
     }
 
-    async fn head_row(&self, place: &Place) -> Result<HeadRow, CloudError> {
+    async fn head_row(&self, place: &LeafIndex) -> Result<HeadRow, CloudError> {
         let key = head_key(place);
         let found = self.rows.page(&key, "", 1).await?;
         match found.first() {
@@ -285,13 +285,13 @@ impl Registry {
     /// How many entries the chain of a bucket's name has, and how many of them are from before its
     /// present life.
     pub(crate) async fn chain_of(&self, name: &str) -> Result<(u64, u64), CloudError> {
-        let head = self.head_row(&Place::of_bucket(name)).await?;
+        let head = self.head_row(&LeafIndex::of_bucket(name)).await?;
         Ok((head.count, head.born_after))
     }
 
     /// The numbers in the log of a page of that chain, behind its first `after` entries.
     pub(crate) async fn chain_page(&self, name: &str, after: u64) -> Result<Vec<u64>, CloudError> {
-        let place = Place::of_bucket(name);
+        let place = LeafIndex::of_bucket(name);
         let from = link_key(&place, after);
         let page = self.rows.page(&links(&place), &from, PAGE_ROWS).await?;
         let number = |(_, value): &(String, Vec<u8>)| Ok(LinkRow::read(value)?.number);
@@ -350,7 +350,7 @@ impl Registry {
         let Some(after) = self.map_now() else {
             return Ok(None);
         };
-        let place = Place::of_bucket(name);
+        let place = LeafIndex::of_bucket(name);
         let head = self.head_row(&place).await?;
         let lives = self.state.read().deeds.contains_key(name);
         let before = match (lives, head.count) {
@@ -364,7 +364,7 @@ impl Registry {
             },
         };
         let bucket = self.wanted(place, head.head(), before).await?;
-        let place = Place::of_regions();
+        let place = LeafIndex::of_regions();
         let head = self.head_row(&place).await?.head();
         let first = ChainHead::first(&self.chains.key, &place);
         let regions = self.wanted(place, head, first).await?;
@@ -379,7 +379,7 @@ impl Registry {
 
     async fn wanted(
         &self,
-        place: Place,
+        place: LeafIndex,
         head: ChainHead,
         before: ChainHead,
     ) -> Result<Wanted, CloudError> {
@@ -407,7 +407,7 @@ impl Registry {
                 "it was changed {count} times since it was created; a bundle shows {SHOWN_MAX}"
             )));
         }
-        let mut entries: Vec<Told> = Vec::new();
+        let mut entries: Vec<OwnEntry> = Vec::new();
         while (entries.len() as u64) < count {
             let from = before.count + entries.len() as u64;
             let after = link_key(&place, from);
@@ -491,7 +491,7 @@ impl Registry {
         loop {
             let page = self.rows.page(&prefix, &after, PAGE_ROWS).await?;
             for (key, value) in &page {
-                let place = key.strip_prefix(HeadRow::PREFIX).and_then(Place::parse);
+                let place = key.strip_prefix(HeadRow::PREFIX).and_then(LeafIndex::parse);
                 let place = place.ok_or_else(|| CloudError::Record(format!("row {key}")))?;
                 leaves.push((place, HeadRow::read(value)?.head()));
             }
@@ -503,14 +503,14 @@ impl Registry {
     }
 }
 
-fn head_key(place: &Place) -> String {
+fn head_key(place: &LeafIndex) -> String {
     HeadRow::key(place.hex())
 }
 
-fn links(place: &Place) -> String {
+fn links(place: &LeafIndex) -> String {
     LinkRow::key(format_args!("{}/", place.hex()))
 }
 
-fn link_key(place: &Place, count: u64) -> String {
+fn link_key(place: &LeafIndex, count: u64) -> String {
     format!("{}{count:020}", links(place))
 }

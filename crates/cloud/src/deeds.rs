@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a change of a placement waits for the regions that held the bucket.
-const HEARD_WITHIN: Duration = Duration::from_secs(10);
+const APPLIED_WITHIN: Duration = Duration::from_secs(10);
 /// Buckets from which one bucket accepts what rules send.
 const ACCEPTS_MAX: usize = 100;
 /// Regions whose word one bucket's owner takes.
@@ -260,8 +260,8 @@ impl Registry {
     /// Waits until `regions` have taken over all that is on record now.
     ///
     /// # Errors
-    /// `NotHeard` names those that have not in time.
-    pub async fn wait_until_heard(&self, regions: &[RegionId]) -> Result<(), CloudError> {
+    /// `NotApplied` names those that have not in time.
+    pub async fn wait_until_applied(&self, regions: &[RegionId]) -> Result<(), CloudError> {
         let length = *self.length.borrow();
         let own = self.own().to_owned();
         let missing = |heard: &BTreeMap<RegionId, u64>| -> Vec<String> {
@@ -272,13 +272,13 @@ impl Registry {
         };
         let mut heard = self.heard.subscribe();
         let hearing = heard.wait_for(|heard| missing(heard).is_empty());
-        if tokio::time::timeout(HEARD_WITHIN, hearing).await.is_ok() {
+        if tokio::time::timeout(APPLIED_WITHIN, hearing).await.is_ok() {
             return Ok(());
         }
         let missing = missing(&self.heard.borrow());
         match missing.is_empty() {
             true => Ok(()),
-            false => Err(CloudError::NotHeard(missing.join(", "))),
+            false => Err(CloudError::NotApplied(missing.join(", "))),
         }
     }
 
@@ -313,7 +313,7 @@ impl Registry {
     /// in it: all that held the bucket have received the change.
     ///
     /// # Errors
-    /// `NotHeard` when the change is on record and one of them has not received it in time.
+    /// `NotApplied` when the change is on record and one of them has not received it in time.
     pub async fn place_bucket(
         &self,
         actor: &Actor,
@@ -333,7 +333,7 @@ impl Registry {
         } else {
             drop(turn);
         }
-        self.wait_until_heard(&before).await?;
+        self.wait_until_applied(&before).await?;
         Deeds::get(self, name).ok_or_else(|| CloudError::NoBucket(name.clone()))
     }
 

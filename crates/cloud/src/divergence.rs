@@ -10,7 +10,7 @@ use crate::{
     CloudError, Registry,
     change::Draft,
     keys::mac,
-    link::{Ask, Told},
+    link::{Ask, RegistryAnswer},
     registry::Keeper,
 };
 
@@ -45,8 +45,8 @@ impl Registry {
                 keys,
             };
             return match upstream.ask(ask).await? {
-                Told::Done => Ok(()),
-                Told::Refused(why) => Err(CloudError::Refused(why)),
+                RegistryAnswer::Done => Ok(()),
+                RegistryAnswer::Refused(why) => Err(CloudError::Refused(why)),
                 _ => Err(CloudError::Unavailable(
                     "an answer to another question".into(),
                 )),

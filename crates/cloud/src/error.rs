@@ -52,7 +52,7 @@ pub enum CloudError {
     Elsewhere(String),
     /// A change is on record, and these regions have not received it in time.
     #[error("it is on record, but {0} does not have it yet; until then it may not hold there")]
-    NotHeard(String),
+    NotApplied(String),
     /// The registry's region does not answer.
     #[error("the registry is not available: {0}")]
     Unavailable(String),

@@ -11,7 +11,7 @@ use crate::{
     CloudError, Registry,
     change::{Change, RowNow},
     kinds::{Record, deed::DeedRecord},
-    link::{Ask, Told},
+    link::{Ask, RegistryAnswer},
     registry::Keeper,
 };
 
@@ -184,7 +184,7 @@ impl Registry {
         let told = tokio::time::timeout(ASK_WITHIN, ask).await;
         let told = told.map_err(|_| CloudError::Unavailable("no answer in time".into()))?;
         match told? {
-            Told::Placed {
+            RegistryAnswer::Placed {
                 region,
                 length,
                 deed,
@@ -193,7 +193,7 @@ impl Registry {
                 length,
                 deed: deed.map(DeedRecord::into_deed).transpose()?,
             }),
-            Told::Refused(why) => Err(CloudError::Refused(why)),
+            RegistryAnswer::Refused(why) => Err(CloudError::Refused(why)),
             _ => Err(CloudError::Unavailable(
                 "an answer to another question".into(),
             )),
@@ -202,10 +202,14 @@ impl Registry {
 
     /// Answers a region where a bucket is placed, if that is a bucket that it knows: every region
     /// follows all deeds.
-    pub(crate) fn tell_placed(&self, to: &RegionId, name: &str) -> Result<Told, CloudError> {
+    pub(crate) fn answer_placed(
+        &self,
+        to: &RegionId,
+        name: &str,
+    ) -> Result<RegistryAnswer, CloudError> {
         let name = BucketName::new(name).map_err(|e| CloudError::Invalid(e.to_string()))?;
         let state = self.state.read();
-        Ok(Told::Placed {
+        Ok(RegistryAnswer::Placed {
             region: to.to_string(),
             length: state.length(),
             deed: state.deeds.get(&*name).map(|deed| (&**deed).into()),

@@ -7,12 +7,12 @@ use ::follow::{Backoff, Follow, Step};
 use types::{RegionId, Timestamp, features::ROLES};
 
 use crate::{
-    Ask, CloudError, DerivedKeys, Registry, Told,
+    Ask, CloudError, DerivedKeys, Registry, RegistryAnswer,
     change::{RowChange, RowNow},
     introduce::Served,
     kinds::Record,
     link::Upstream,
-    principals::{RoleTold, ToldRoleRecord},
+    principals::{FollowedRoleRecord, SentRole},
     registry::Keeper,
     state::State,
     verifiers::{VerifierRecord, days},
@@ -26,7 +26,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// All signing keys are fetched anew this often, so that those of the next days are always there.
 const KEYS_EVERY_MS: u64 = 6 * 3_600_000;
 /// How long the author of a change waits until it has arrived here.
-const HEAR_MAX: Duration = Duration::from_secs(10);
+const APPLIED_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Follows the keeper. The cursor is the length of the audit log here.
 struct Following {
@@ -89,7 +89,7 @@ impl Registry {
             features: Some(self.features.read().names()),
         };
         match upstream.ask(ask).await? {
-            Told::Changes {
+            RegistryAnswer::Changes {
                 length,
                 changes,
                 receipt,
@@ -110,7 +110,7 @@ impl Registry {
                 }
                 self.keep_receipt(receipt).await?;
             }
-            Told::Refused(why) => return Err(CloudError::Refused(why)),
+            RegistryAnswer::Refused(why) => return Err(CloudError::Refused(why)),
             _ => {
                 return Err(CloudError::Unavailable(
                     "an answer to another question".into(),
@@ -118,7 +118,7 @@ impl Registry {
             }
         }
         let heard = self.clock.now().ms();
-        self.heard_at
+        self.answered_at
             .store(heard, std::sync::atomic::Ordering::Relaxed);
         self.followed.send_replace(true);
         if self.wants_token_keys(upstream.keeper(), stale) {
@@ -143,7 +143,7 @@ impl Registry {
             let ask = Ask::Keys {
                 after: after.clone(),
             };
-            let Told::Keys { keys, more } = upstream.ask(ask).await? else {
+            let RegistryAnswer::Keys { keys, more } = upstream.ask(ask).await? else {
                 return Err(CloudError::Unavailable(
                     "the registry sent no signing keys".into(),
                 ));
@@ -178,7 +178,7 @@ impl Registry {
             let ask = Ask::Roles {
                 after: after.clone(),
             };
-            let Told::Roles { roles, more } = upstream.ask(ask).await? else {
+            let RegistryAnswer::Roles { roles, more } = upstream.ask(ask).await? else {
                 return Err(CloudError::Unavailable("the registry sent no roles".into()));
             };
             if let Some(last) = roles.last() {
@@ -196,18 +196,18 @@ impl Registry {
     /// Keeps roles that the keeper sent. To be called in a turn.
     pub(crate) async fn keep_roles(
         &self,
-        roles: &[RoleTold],
+        roles: &[SentRole],
         shown: bool,
     ) -> Result<(), CloudError> {
         let mut puts = Vec::new();
         for told in roles {
             let state = self.state.read();
             let known = state.told_roles.get(&told.role.id);
-            if known.is_some_and(|known| known.is_as_told(told, shown)) {
+            if known.is_some_and(|known| known.is_unchanged(told, shown)) {
                 continue;
             }
-            let record = ToldRoleRecord::new(told, shown);
-            let key = ToldRoleRecord::key(&told.role.id);
+            let record = FollowedRoleRecord::new(told, shown);
+            let key = FollowedRoleRecord::key(&told.role.id);
             puts.push((key, record.write()?.into_bytes()));
         }
         if puts.is_empty() {
@@ -239,7 +239,7 @@ impl Registry {
                 let stays = served.has(account) && state.may_know_users(account, &own);
                 !told.contains(*id) && (one.shown || !stays)
             })
-            .map(|(id, _)| ToldRoleRecord::key(id))
+            .map(|(id, _)| FollowedRoleRecord::key(id))
             .collect()
         };
         if gone.is_empty() {
@@ -262,7 +262,7 @@ impl Registry {
         let is_new = |told: &&DerivedKeys| {
             let state = self.state.read();
             let known = state.verifiers.get(&told.id);
-            !known.is_some_and(|known| known.is_as_told(told, shown))
+            !known.is_some_and(|known| known.is_unchanged(told, shown))
                 || types::planted("keys-written-at-each-start")
         };
         let new: Vec<&DerivedKeys> = keys.iter().filter(is_new).collect();
@@ -335,7 +335,7 @@ impl Registry {
     pub(crate) async fn heard(&self, known: impl Fn(&State) -> bool) -> Result<(), CloudError> {
         let mut length = self.length.subscribe();
         let hearing = length.wait_for(|_| known(&self.state.read()));
-        match tokio::time::timeout(HEAR_MAX, hearing).await {
+        match tokio::time::timeout(APPLIED_WAIT_MAX, hearing).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(CloudError::Unavailable(
                 "the change was made, but this region did not receive it in time".into(),

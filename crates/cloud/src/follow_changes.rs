@@ -10,8 +10,8 @@ use crate::{
     CloudError, Registry,
     change::{RowChange, RowNow},
     kinds::{Kind, Record, guard_policy::is_of},
-    link::ToldChange,
-    principals::ToldRoleRecord,
+    link::SentChange,
+    principals::FollowedRoleRecord,
     registry::Landing,
     standing::Receipt,
     state::State,
@@ -44,7 +44,7 @@ impl Gathered {
         !self.landings.is_empty() && (self.bytes + more > BYTES_MAX || self.frees != frees(kept))
     }
 
-    fn add(&mut self, told: ToldChange, kept: Kept) {
+    fn add(&mut self, told: SentChange, kept: Kept) {
         self.bytes += kept.values().map(bytes).sum::<usize>();
         self.frees = frees(&kept);
         self.touched.extend(kept.keys().cloned());
@@ -73,7 +73,7 @@ impl Registry {
     /// taken from the others: it must not wait for the disk.
     pub(crate) async fn take_all(
         &self,
-        changes: Vec<ToldChange>,
+        changes: Vec<SentChange>,
         receipt: Option<&Receipt>,
     ) -> Result<(), CloudError> {
         let mut left = VecDeque::from(changes);
@@ -108,7 +108,7 @@ impl Registry {
 
     /// Takes from `left` what can be written at once. With it comes what is wrong with the change
     /// behind that, if something is.
-    fn gather(&self, left: &mut VecDeque<ToldChange>) -> (Gathered, Option<CloudError>) {
+    fn gather(&self, left: &mut VecDeque<SentChange>) -> (Gathered, Option<CloudError>) {
         let mut gathered = Gathered::default();
         while let Some(told) = left.front() {
             let kept = match self.kept(told, &mut gathered) {
@@ -127,7 +127,7 @@ impl Registry {
 
     /// The rows of a change as they are kept here, if it follows what is here and what was gathered
     /// before it.
-    fn kept(&self, told: &ToldChange, gathered: &mut Gathered) -> Result<Kept, CloudError> {
+    fn kept(&self, told: &SentChange, gathered: &mut Gathered) -> Result<Kept, CloudError> {
         let state = self.state.read();
         let before = gathered.landings.last().map(|last| &last.change.entry);
         told.change.check(before.or(state.last.as_ref()))?;
@@ -155,14 +155,14 @@ impl Registry {
             let known = state.verifiers.get(&keys.id);
             let known = known.filter(|_| !gathered.touched.contains(&key));
             // A change of one user must not write the keys of others anew.
-            if known.is_some_and(|known| known.is_as_told(keys, false)) {
+            if known.is_some_and(|known| known.is_unchanged(keys, false)) {
                 kept.remove(&key);
                 continue;
             }
             kept.insert(key, self.sealed(keys, false)?.now);
         }
         for told in &told.roles {
-            let row = RowChange::put(&told.role.id, &ToldRoleRecord::new(told, false))?;
+            let row = RowChange::put(&told.role.id, &FollowedRoleRecord::new(told, false))?;
             kept.insert(row.key, row.now);
         }
         Ok(kept)
@@ -175,7 +175,7 @@ impl Registry {
         };
         let mut ahead = mem::take(&mut gathered.ahead);
         for row in &last.kept {
-            let of_principals = [VerifierRecord::PREFIX, ToldRoleRecord::PREFIX];
+            let of_principals = [VerifierRecord::PREFIX, FollowedRoleRecord::PREFIX];
             if !of_principals
                 .iter()
                 .any(|prefix| row.key.starts_with(prefix))

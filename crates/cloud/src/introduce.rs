@@ -22,8 +22,8 @@ use crate::{
     Account, CloudError, DerivedKeys, Registry,
     clients::{Left, Pace, client},
     keys::service_key,
-    link::{Ask, Told},
-    principals::RoleTold,
+    link::{Ask, RegistryAnswer},
+    principals::SentRole,
     proving::Signed,
     registry::Keeper,
     state::State,
@@ -352,7 +352,7 @@ impl Registry {
                 return Err(away("the registry's region does not answer"));
             };
             match told {
-                Told::Introduced {
+                RegistryAnswer::Introduced {
                     keys, role, length, ..
                 } if keys.is_some() || role.is_some() => {
                     let told = (keys.as_deref(), role.as_ref());
@@ -360,11 +360,11 @@ impl Registry {
                         return Ok(Introduced::Known);
                     }
                 }
-                Told::Introduced { is_key, .. } => {
+                RegistryAnswer::Introduced { is_key, .. } => {
                     self.introductions.doubt(key, is_key, from, now);
                     return Ok(Introduced::Nobody);
                 }
-                Told::Refused(why) => return Err(CloudError::Refused(why)),
+                RegistryAnswer::Refused(why) => return Err(CloudError::Refused(why)),
                 _ => return Err(away("an answer to another question")),
             }
         }
@@ -451,7 +451,7 @@ impl Registry {
     /// received more: then the key may be disabled by now.
     async fn keep_introduced(
         &self,
-        (keys, role): (Option<&DerivedKeys>, Option<&RoleTold>),
+        (keys, role): (Option<&DerivedKeys>, Option<&SentRole>),
         parent: Option<&str>,
         length: u64,
     ) -> Result<bool, CloudError> {
@@ -480,17 +480,27 @@ impl Registry {
     }
 
     /// Answers a region that shows a signature over a request to it.
-    pub(crate) fn tell_introduced(&self, to: &RegionId, introduction: &Introduction) -> Told {
+    pub(crate) fn answer_introduced(
+        &self,
+        to: &RegionId,
+        introduction: &Introduction,
+    ) -> RegistryAnswer {
         let service = match introduction.admin {
             true => Service::Admin,
             false => Service::S3,
         };
         let state = self.state.read();
         let length = state.length();
-        let nobody = |is_key| Told::Introduced {
+        let nobody = |is_key| RegistryAnswer::Introduced {
             keys: None,
             role: None,
             is_key,
+            length,
+        };
+        let introduced = |keys| RegistryAnswer::Introduced {
+            keys: Some(Box::new(keys)),
+            role: None,
+            is_key: true,
             length,
         };
         let statement = introduction.signed.read();
@@ -502,7 +512,7 @@ impl Registry {
         if let Some(token) = &statement.token {
             let found = self.session_shown(&state, to, (token, &statement), service);
             return match found {
-                Ok((keys, role)) => Told::Introduced {
+                Ok((keys, role)) => RegistryAnswer::Introduced {
                     keys: keys.map(Box::new),
                     role,
                     is_key: true,
@@ -519,12 +529,7 @@ impl Registry {
             return match key.filter(|key| statement.is_proven_by_public(&key.key)) {
                 Some(_) => {
                     self.note_shown(to, &keys.id);
-                    Told::Introduced {
-                        keys: Some(Box::new(self.public_alone(&state, to, keys))),
-                        role: None,
-                        is_key: true,
-                        length,
-                    }
+                    introduced(self.public_alone(&state, to, keys))
                 }
                 None => nobody(keys.active),
             };
@@ -537,12 +542,7 @@ impl Registry {
         match statement.is_proven_for(service, &key) || types::planted("keys-for-the-asking") {
             true => {
                 self.note_shown(to, &keys.id);
-                Told::Introduced {
-                    keys: Some(Box::new(keys)),
-                    role: None,
-                    is_key: true,
-                    length,
-                }
+                introduced(keys)
             }
             false => nobody(true),
         }
@@ -576,7 +576,7 @@ impl Registry {
         to: &RegionId,
         (token, statement): (&SessionToken, &Statement),
         service: Service,
-    ) -> Result<(Option<DerivedKeys>, Option<RoleTold>), bool> {
+    ) -> Result<(Option<DerivedKeys>, Option<SentRole>), bool> {
         let key = (token, &*statement.access_key);
         let bound = self.session_bound_to(state, key, (&statement.day, to));
         let (account, who, bound) = bound.ok_or(false)?;

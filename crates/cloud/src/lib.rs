@@ -72,11 +72,11 @@ pub use kinds::{
     operator::Operator,
     region::{IssuedRecord, RegionPlan, RegionRecord, RegionStatus},
 };
-pub use link::{Ask, Readiness, SKEW_MAX_MS, Told, ToldChange, Upstream};
+pub use link::{Ask, Readiness, RegistryAnswer, SKEW_MAX_MS, SentChange, Upstream};
 pub use pace::{ChangeLimits, Share};
 pub use policies::{GroupInfo, Holder, NewEntity, PolicyInfo, VersionInfo};
 pub use policy_usage::{PolicyHolders, Usage};
-pub use principals::{PolicyTold, RoleTold, UserTold};
+pub use principals::{SentPolicy, SentRole, SentUser};
 pub use providers::{NewProvider, ProviderChange, ProviderInfo};
 pub use reasons::REASON_MAX;
 pub use regions::{Announcement, token_hash};
@@ -84,9 +84,9 @@ pub use registry::{Keeper, Opening, Registry};
 pub use roles::{Assumable, NewRole, RoleChange, RoleInfo, check_session_tags};
 pub use rows::{IndexRows, Rows};
 pub use seal::MasterKey;
-pub use sessions::{Grant, GrantOf, NewSession, SESSION_S_MAX, keys::TokenKeyTold};
+pub use sessions::{Grant, GrantOf, NewSession, SESSION_S_MAX, keys::SentTokenKey};
 pub use users::{NewUser, UserChange, UserInfo};
-pub use uses::{KeyUse, UseTold};
+pub use uses::{KeyUse, ReportedUse};
 pub use verifiers::DerivedKeys;
 pub use warrant::{ReadsRequests, Wanted, WantedChange};
 pub use words::{OnWordRecord, RemovedOnWord};

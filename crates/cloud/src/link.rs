@@ -18,13 +18,13 @@ use crate::{
         Concern, Kind,
         deed::{DeedRecord, NewDeedRecord, is_zero},
     },
-    principals::RoleTold,
+    principals::SentRole,
     proving::Question,
     room::Room,
-    sessions::keys::TokenKeyTold,
+    sessions::keys::SentTokenKey,
     standing::Receipt,
     state::State,
-    uses::UseTold,
+    uses::ReportedUse,
     warrant::{Doubt, RequestRecord, UNPROVEN, WantedChange, Warrant},
     words::OnWordRecord,
 };
@@ -128,7 +128,7 @@ pub enum Ask {
     /// When access keys were used at the asker.
     Used {
         /// The last use of each.
-        uses: Vec<UseTold>,
+        uses: Vec<ReportedUse>,
     },
     /// Where the asker can be reached, and how it is.
     Announce {
@@ -156,13 +156,13 @@ pub const SKEW_MAX_MS: u64 = 5_000;
 /// What it is answered.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Told {
+pub enum RegistryAnswer {
     /// Changes in order, and signing keys for the access keys that they touched.
     Changes {
         /// How many entries there are in all.
         length: u64,
         /// Those asked for.
-        changes: Vec<ToldChange>,
+        changes: Vec<SentChange>,
         /// For all that the keeper has.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<Receipt>,
@@ -180,14 +180,14 @@ pub enum Told {
     /// Roles.
     Roles {
         /// In order.
-        roles: Vec<RoleTold>,
+        roles: Vec<SentRole>,
         /// Whether there are more.
         more: bool,
     },
     /// Keys that open tokens of sessions.
     TokenKeys {
         /// One a week.
-        keys: Vec<TokenKeyTold>,
+        keys: Vec<SentTokenKey>,
     },
     /// The other name of each that was named, in their order: the unique id for an ARN, today's
     /// ARN for a unique id, and none for whom there is not.
@@ -218,7 +218,7 @@ pub enum Told {
         is_key: bool,
         /// The role, where it is the signature of a session of one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        role: Option<RoleTold>,
+        role: Option<SentRole>,
         /// How many entries the audit log had then.
         length: u64,
     },
@@ -242,11 +242,11 @@ pub enum Told {
 
 /// A change as it is sent: with what it makes of access keys for the region that asks.
 #[derive(Serialize, Deserialize)]
-pub struct ToldChange {
+pub struct SentChange {
     pub(crate) change: Change,
     pub(crate) keys: Vec<DerivedKeys>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) roles: Vec<RoleTold>,
+    pub(crate) roles: Vec<SentRole>,
     /// Rows of which the change has the digests and that the region may know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) shown: Vec<RowChange>,
@@ -257,7 +257,7 @@ pub trait Upstream: Send + Sync + 'static {
     /// Who keeps it.
     fn keeper(&self) -> &RegionId;
     /// Asks, with a limit of time that suits the question.
-    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<Told, CloudError>>;
+    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<RegistryAnswer, CloudError>>;
 }
 
 impl dyn Upstream {
@@ -272,12 +272,12 @@ impl dyn Upstream {
         let told = self.ask(Ask::CreateDeed(new)).await;
         let record = |r: DeedRecord| r.into_deed().map_err(unavailable);
         match told.map_err(unavailable)? {
-            Told::Deed(deed) => record(deed),
-            Told::Taken(deed) => Err(DeedError::Exists(name, Box::new(record(deed)?))),
-            Told::TooMany(count) => Err(DeedError::TooMany(count)),
-            Told::SlowDown(why) => Err(DeedError::SlowDown(why)),
-            Told::Placement(why) => Err(DeedError::Placement(why)),
-            Told::Refused(why) => Err(refused(why)),
+            RegistryAnswer::Deed(deed) => record(deed),
+            RegistryAnswer::Taken(deed) => Err(DeedError::Exists(name, Box::new(record(deed)?))),
+            RegistryAnswer::TooMany(count) => Err(DeedError::TooMany(count)),
+            RegistryAnswer::SlowDown(why) => Err(DeedError::SlowDown(why)),
+            RegistryAnswer::Placement(why) => Err(DeedError::Placement(why)),
+            RegistryAnswer::Refused(why) => Err(refused(why)),
             _ => Err(unavailable("an answer to another question")),
         }
     }
@@ -294,10 +294,10 @@ impl dyn Upstream {
             epoch,
         };
         match self.ask(ask).await.map_err(unavailable)? {
-            Told::Done => Ok(()),
-            Told::NoBucket => Err(DeedError::NotFound(name)),
-            Told::SlowDown(why) => Err(DeedError::SlowDown(why)),
-            Told::Refused(why) => Err(refused(why)),
+            RegistryAnswer::Done => Ok(()),
+            RegistryAnswer::NoBucket => Err(DeedError::NotFound(name)),
+            RegistryAnswer::SlowDown(why) => Err(DeedError::SlowDown(why)),
+            RegistryAnswer::Refused(why) => Err(refused(why)),
             _ => Err(unavailable("an answer to another question")),
         }
     }
@@ -318,11 +318,11 @@ impl Registry {
     /// Answers a region whose identity the transport has proved. A region learns what every region
     /// must know, signing keys for itself only, and changes nothing but its own buckets and its
     /// own addresses.
-    pub async fn answer(&self, from: &RegionId, ask: Ask) -> Told {
+    pub async fn answer(&self, from: &RegionId, ask: Ask) -> RegistryAnswer {
         let known = self.region(from);
         let may = known.is_some_and(|r| r.status != RegionStatus::Closed);
         if !may || !self.keeps() {
-            return Told::Refused(format!("region {from} is not part of the cloud here"));
+            return RegistryAnswer::Refused(format!("region {from} is not part of the cloud here"));
         }
         let answered = match ask {
             Ask::Changes {
@@ -333,20 +333,20 @@ impl Registry {
             } => {
                 self.asked_by(from, first, receipt.as_ref()).await;
                 self.announced(from, features.as_deref()).await;
-                self.tell_changes(from, first, wait_ms).await
+                self.answer_changes(from, first, wait_ms).await
             }
-            Ask::Keys { after } => Ok(self.tell_keys(from, &after)),
-            Ask::Roles { after } => Ok(self.tell_roles(from, &after)),
-            Ask::TokenKeys => Ok(self.tell_token_keys(from)),
-            Ask::Names { bucket, names } => self.tell_names(from, &bucket, &names),
-            Ask::CreateDeed(new) => Ok(self.tell_create(from, new).await),
+            Ask::Keys { after } => Ok(self.answer_keys(from, &after)),
+            Ask::Roles { after } => Ok(self.answer_roles(from, &after)),
+            Ask::TokenKeys => Ok(self.answer_token_keys(from)),
+            Ask::Names { bucket, names } => self.answer_names(from, &bucket, &names),
+            Ask::CreateDeed(new) => Ok(self.answer_create(from, new).await),
             Ask::RemoveDeed {
                 name,
                 id,
                 epoch,
                 request,
             } => {
-                let told = self.tell_remove(from, (&name, id, epoch), request);
+                let told = self.answer_remove(from, (&name, id, epoch), request);
                 Ok(told.await)
             }
             Ask::Divergence {
@@ -355,7 +355,7 @@ impl Registry {
                 epoch,
                 keys,
             } => {
-                self.tell_divergence(from, &name, &other, epoch, &keys)
+                self.answer_divergence(from, &name, &other, epoch, &keys)
                     .await
             }
             Ask::Removed {
@@ -363,25 +363,28 @@ impl Registry {
                 id,
                 epoch,
                 rows,
-            } => self.tell_removed(from, &name, id, epoch, rows).await,
-            Ask::Verify(question) => Ok(Told::Verified {
+            } => self.answer_removed(from, &name, id, epoch, rows).await,
+            Ask::Verify(question) => Ok(RegistryAnswer::Verified {
                 account: self.proven(from, &question).map(|id| id.to_string()),
             }),
-            Ask::Introduce(shown) => Ok(self.tell_introduced(from, &shown)),
-            Ask::RemovedOnWord(said) => self.tell_on_word(from, said).await,
-            Ask::Placed { name } => self.tell_placed(from, &name),
-            Ask::Used { uses } => Ok(self.tell_used(from, uses)),
+            Ask::Introduce(shown) => Ok(self.answer_introduced(from, &shown)),
+            Ask::RemovedOnWord(said) => self.answer_on_word(from, said).await,
+            Ask::Placed { name } => self.answer_placed(from, &name),
+            Ask::Used { uses } => Ok(self.answer_used(from, uses)),
             Ask::Announce { announced, ready } => {
                 let told = self.announce(from, &announced).await;
                 match told {
-                    Ok(()) => self.admit(from, &ready).await.map(|()| Told::Done),
+                    Ok(()) => self
+                        .admit(from, &ready)
+                        .await
+                        .map(|()| RegistryAnswer::Done),
                     Err(error) => Err(error),
                 }
             }
         };
         answered.unwrap_or_else(|error| {
             tracing::warn!(%from, %error, "a region's question was refused");
-            Told::Refused(error.to_string())
+            RegistryAnswer::Refused(error.to_string())
         })
     }
 
@@ -416,12 +419,12 @@ impl Registry {
         opened.await.map(drop)
     }
 
-    async fn tell_changes(
+    async fn answer_changes(
         &self,
         to: &RegionId,
         first: u64,
         wait_ms: u64,
-    ) -> Result<Told, CloudError> {
+    ) -> Result<RegistryAnswer, CloudError> {
         self.note_heard(to, first);
         let mut length = self.length.subscribe();
         let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
@@ -449,7 +452,7 @@ impl Registry {
             let roles = found.roles.iter();
             let roles = roles.filter_map(|id| state.role_for(id, to));
             let roles = roles.filter(|role| room.has(role.role.bytes()));
-            ToldChange {
+            SentChange {
                 keys,
                 roles: roles.collect(),
                 shown: state.guard_policies_for(&change.rows, to),
@@ -472,7 +475,7 @@ impl Registry {
                 break;
             }
         }
-        Ok(Told::Changes {
+        Ok(RegistryAnswer::Changes {
             length: state.length(),
             receipt,
             changes: sent,
@@ -480,7 +483,7 @@ impl Registry {
         })
     }
 
-    fn tell_keys(&self, to: &RegionId, after: &str) -> Told {
+    fn answer_keys(&self, to: &RegionId, after: &str) -> RegistryAnswer {
         let state = self.state.read();
         let later = (
             std::ops::Bound::Excluded(after.to_owned()),
@@ -500,10 +503,10 @@ impl Registry {
                 break;
             }
         }
-        Told::Keys { keys, more }
+        RegistryAnswer::Keys { keys, more }
     }
 
-    fn tell_roles(&self, to: &RegionId, after: &str) -> Told {
+    fn answer_roles(&self, to: &RegionId, after: &str) -> RegistryAnswer {
         let state = self.state.read();
         let later = (
             std::ops::Bound::Excluded(after.to_owned()),
@@ -523,19 +526,19 @@ impl Registry {
                 break;
             }
         }
-        Told::Roles { roles, more }
+        RegistryAnswer::Roles { roles, more }
     }
 
-    async fn tell_create(&self, from: &RegionId, new: NewDeedRecord) -> Told {
+    async fn answer_create(&self, from: &RegionId, new: NewDeedRecord) -> RegistryAnswer {
         let request = new.request.clone();
         let new = match NewDeed::try_from(new) {
             Ok(new) if new.home == *from => new,
             Ok(_) => {
-                return Told::Placement(format!(
+                return RegistryAnswer::Placement(format!(
                     "region {from} makes buckets with their home there only"
                 ));
             }
-            Err(error) => return Told::Refused(error.to_string()),
+            Err(error) => return RegistryAnswer::Refused(error.to_string()),
         };
         let warrant = match self.warrant(from, request.as_ref(), false) {
             Ok(warrant) => warrant,
@@ -546,19 +549,19 @@ impl Registry {
             return doubted(why.into());
         }
         if let Some(why) = self.accepts_unseen(&new) {
-            return Told::Placement(why);
+            return RegistryAnswer::Placement(why);
         }
         // The account's guard is applied with the placement.
         if let Err(doubt) = self.count_once(from, &warrant.wanted) {
             return doubted(doubt);
         }
         match self.create_deed(&warrant.actor, new, None).await {
-            Ok(deed) => Told::Deed((&*deed).into()),
-            Err(DeedError::Exists(_, deed)) => Told::Taken((&*deed).into()),
-            Err(DeedError::TooMany(count)) => Told::TooMany(count),
-            Err(DeedError::SlowDown(why)) => Told::SlowDown(why),
-            Err(DeedError::Placement(why)) => Told::Placement(why),
-            Err(error) => Told::Refused(error.to_string()),
+            Ok(deed) => RegistryAnswer::Deed((&*deed).into()),
+            Err(DeedError::Exists(_, deed)) => RegistryAnswer::Taken((&*deed).into()),
+            Err(DeedError::TooMany(count)) => RegistryAnswer::TooMany(count),
+            Err(DeedError::SlowDown(why)) => RegistryAnswer::SlowDown(why),
+            Err(DeedError::Placement(why)) => RegistryAnswer::Placement(why),
+            Err(error) => RegistryAnswer::Refused(error.to_string()),
         }
     }
 
@@ -585,37 +588,37 @@ impl Registry {
         }
     }
 
-    async fn tell_divergence(
+    async fn answer_divergence(
         &self,
         from: &RegionId,
         name: &str,
         other: &str,
         epoch: u64,
         keys: &[String],
-    ) -> Result<Told, CloudError> {
+    ) -> Result<RegistryAnswer, CloudError> {
         let name = BucketName::new(name).map_err(|e| CloudError::Invalid(e.to_string()))?;
         let other = RegionId::new(other);
         let reported = self.record_divergence(from, &name, &other, epoch, keys);
-        reported.await.map(|()| Told::Done)
+        reported.await.map(|()| RegistryAnswer::Done)
     }
 
-    async fn tell_remove(
+    async fn answer_remove(
         &self,
         from: &RegionId,
         (name, id, epoch): (&str, u64, u64),
         request: Option<RequestRecord>,
-    ) -> Told {
+    ) -> RegistryAnswer {
         let Ok(name) = BucketName::new(name) else {
-            return Told::NoBucket;
+            return RegistryAnswer::NoBucket;
         };
         // Behind the changes that are under way, one of which may be an earlier try of this.
         drop(self.turn().await);
         let deed: Option<Arc<BucketDeed>> = Deeds::get(self, &name);
         let Some(deed) = deed.filter(|deed| deed.id.0 == id) else {
-            return Told::NoBucket;
+            return RegistryAnswer::NoBucket;
         };
         if deed.home != *from {
-            return Told::Refused(format!("the home of {name} is region {}", deed.home));
+            return RegistryAnswer::Refused(format!("the home of {name} is region {}", deed.home));
         }
         let warrant = match self.warrant(from, request.as_ref(), true) {
             Ok(warrant) => warrant,
@@ -637,9 +640,9 @@ impl Registry {
             by: Some((from.clone(), epoch)),
         };
         match self.remove_deed(&warrant.actor, leaving, None).await {
-            Ok(()) => Told::Done,
-            Err(DeedError::NotFound(_)) => Told::NoBucket,
-            Err(error) => Told::Refused(error.to_string()),
+            Ok(()) => RegistryAnswer::Done,
+            Err(DeedError::NotFound(_)) => RegistryAnswer::NoBucket,
+            Err(error) => RegistryAnswer::Refused(error.to_string()),
         }
     }
 }
@@ -724,9 +727,9 @@ impl Concerned {
     }
 }
 
-fn doubted(doubt: Doubt) -> Told {
+fn doubted(doubt: Doubt) -> RegistryAnswer {
     match doubt {
-        Doubt::Unproven(why) => Told::Refused(format!("{UNPROVEN}{why}")),
-        Doubt::Replayed(why) => Told::SlowDown(format!("sign the request again: {why}")),
+        Doubt::Unproven(why) => RegistryAnswer::Refused(format!("{UNPROVEN}{why}")),
+        Doubt::Replayed(why) => RegistryAnswer::SlowDown(format!("sign the request again: {why}")),
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use types::{BucketDeed, BucketName, Deeds, Holding, RegionId};
 
 use crate::{
-    CloudError, Registry, Told, clients::Pace, introduce::Served, link::Ask, registry::Keeper,
-    state::State,
+    CloudError, Registry, RegistryAnswer, clients::Pace, introduce::Served, link::Ask,
+    registry::Keeper, state::State,
 };
 
 /// Names in one question.
@@ -47,8 +47,8 @@ impl Registry {
         };
         let told = tokio::time::timeout(WITHIN, upstream.ask(ask)).await;
         match told.map_err(|_| away("the registry's region does not answer in time"))?? {
-            Told::Names { names } if names.len() == count => Ok(names),
-            Told::Refused(why) => Err(CloudError::Unavailable(why)),
+            RegistryAnswer::Names { names } if names.len() == count => Ok(names),
+            RegistryAnswer::Refused(why) => Err(CloudError::Unavailable(why)),
             _ => Err(away("an answer to another question")),
         }
     }
@@ -83,12 +83,12 @@ impl Registry {
     }
 
     /// Answers the region `from`.
-    pub(crate) fn tell_names(
+    pub(crate) fn answer_names(
         &self,
         from: &RegionId,
         bucket: &str,
         names: &[String],
-    ) -> Result<Told, CloudError> {
+    ) -> Result<RegistryAnswer, CloudError> {
         let deed = BucketName::new(bucket).ok();
         let deed = deed.and_then(|name| Deeds::get(self, &name));
         let holds =
@@ -106,7 +106,7 @@ impl Registry {
                 "region {from} asks for too many names of users"
             )));
         }
-        Ok(Told::Names {
+        Ok(RegistryAnswer::Names {
             names: self.names_for(from, &deed.owner, names),
         })
     }

@@ -24,7 +24,7 @@ const EXPLAINED: &str = "explained";
 /// A policy, and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PolicyTold {
+pub struct SentPolicy {
     /// For whoever asks which document decided.
     pub name: String,
     /// JSON, as it was written.
@@ -34,7 +34,7 @@ pub struct PolicyTold {
 /// A user, as a region gets it with a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UserTold {
+pub struct SentUser {
     /// Its unique id.
     pub id: String,
     /// Its name.
@@ -46,10 +46,10 @@ pub struct UserTold {
     pub tags: BTreeMap<String, String>,
     /// All policies that allow or deny something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub policies: Vec<PolicyTold>,
+    pub policies: Vec<SentPolicy>,
     /// What bounds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boundary: Option<PolicyTold>,
+    pub boundary: Option<SentPolicy>,
     /// The groups and managed policies that this was made of: once one of them changes, it holds no
     /// more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,8 +66,8 @@ struct Has<'r> {
 
 /// All documents that say what a user or role may do, and what they are made of.
 struct Documents {
-    policies: Vec<PolicyTold>,
-    boundary: Option<PolicyTold>,
+    policies: Vec<SentPolicy>,
+    boundary: Option<SentPolicy>,
     of: Vec<String>,
 }
 
@@ -76,29 +76,29 @@ impl Documents {
         // One that is not there cannot be read, and denies all.
         let managed = |id: &String| {
             let found = state.policies.any(id);
-            PolicyTold {
+            SentPolicy {
                 name: found.map_or_else(|| id.clone(), ManagedRecord::arn),
                 text: found.map_or_else(String::new, |policy| policy.text().to_owned()),
             }
         };
-        let inline = |(name, text): &(&str, &str)| PolicyTold {
+        let inline = |(name, text): &(&str, &str)| SentPolicy {
             name: (*name).to_owned(),
             text: (*text).to_owned(),
         };
-        let mut policies: Vec<PolicyTold> = has.inline.iter().map(inline).collect();
+        let mut policies: Vec<SentPolicy> = has.inline.iter().map(inline).collect();
         policies.extend(has.attached.iter().map(managed));
         let own = has.attached.iter().chain(has.boundary);
         let mut of: Vec<String> = own.cloned().collect();
         for id in has.groups {
             of.push(id.clone());
             let Some(group) = state.groups.get(id) else {
-                policies.push(PolicyTold {
+                policies.push(SentPolicy {
                     name: id.clone(),
                     text: String::new(),
                 });
                 continue;
             };
-            let named = |(name, text): (&String, &String)| PolicyTold {
+            let named = |(name, text): (&String, &String)| SentPolicy {
                 name: format!("{}/{name}", group.arn()),
                 text: text.clone(),
             };
@@ -114,7 +114,7 @@ impl Documents {
     }
 }
 
-impl UserTold {
+impl SentUser {
     pub(crate) fn of(state: &State, record: &UserRecord) -> Self {
         let has = Has {
             inline: record.inline.iter().collect(),
@@ -176,14 +176,14 @@ impl UserTold {
 /// A role, as a region gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RoleTold {
+pub struct SentRole {
     /// The account's id.
     pub account: String,
     /// What there is to know of it, as of a user: not who may have it.
-    pub role: UserTold,
+    pub role: SentUser,
 }
 
-impl RoleTold {
+impl SentRole {
     pub(crate) fn of(state: &State, record: &RoleRecord) -> Self {
         let has = Has {
             inline: record.inline.iter().map(|(n, t)| (&**n, &**t)).collect(),
@@ -198,7 +198,7 @@ impl RoleTold {
         } = Documents::of(state, &has);
         Self {
             account: record.account.clone(),
-            role: UserTold {
+            role: SentUser {
                 id: record.id.clone(),
                 name: record.name.clone(),
                 path: record.path.clone(),
@@ -226,16 +226,16 @@ impl RoleTold {
 
 /// A role at rest where the registry is followed: `w/<unique id>`.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct ToldRoleRecord {
+pub(crate) struct FollowedRoleRecord {
     v: u32,
     /// It was sent when a session of it was shown, and not unasked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shown: bool,
-    told: RoleTold,
+    told: SentRole,
 }
 
-impl ToldRoleRecord {
-    pub(crate) fn new(told: &RoleTold, shown: bool) -> Self {
+impl FollowedRoleRecord {
+    pub(crate) fn new(told: &SentRole, shown: bool) -> Self {
         Self {
             v: FORMAT,
             shown,
@@ -245,7 +245,7 @@ impl ToldRoleRecord {
 }
 
 /// The same in memory.
-pub(crate) struct ToldRole {
+pub(crate) struct FollowedRole {
     /// It was sent when a session of it was shown, and not unasked.
     pub shown: bool,
     pub role: Arc<Role>,
@@ -257,9 +257,9 @@ pub(crate) struct ToldRole {
     digest: [u8; 32],
 }
 
-impl ToldRole {
+impl FollowedRole {
     /// Whether this is what was sent.
-    pub(crate) fn is_as_told(&self, told: &RoleTold, shown: bool) -> bool {
+    pub(crate) fn is_unchanged(&self, told: &SentRole, shown: bool) -> bool {
         !self.ended && self.shown == shown && self.digest == digest(told)
     }
 
@@ -277,7 +277,7 @@ pub(crate) fn digest(told: &impl Serialize) -> [u8; 32] {
     Sha256::digest(&text).into()
 }
 
-impl Record for ToldRoleRecord {
+impl Record for FollowedRoleRecord {
     const PREFIX: &'static str = "w/";
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[(
@@ -288,11 +288,11 @@ impl Record for ToldRoleRecord {
             r#""of":["ANPAONE"]}}}"#,
         ),
     )];
-    type Table = BTreeMap<String, ToldRole>;
+    type Table = BTreeMap<String, FollowedRole>;
 
     fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
         let record = Self::read(value)?;
-        let held = ToldRole {
+        let held = FollowedRole {
             shown: record.shown,
             role: Arc::new(record.told.compiled()),
             ended: false,
@@ -310,7 +310,7 @@ impl Record for ToldRoleRecord {
 }
 
 /// Who holds a key, by what a region received with it.
-pub(crate) fn holder(user: Option<&UserTold>, account: &str) -> Who {
+pub(crate) fn holder(user: Option<&SentUser>, account: &str) -> Who {
     match user {
         None => Who::Root,
         Some(user) => Who::User(user.compiled(account).into()),
@@ -319,27 +319,27 @@ pub(crate) fn holder(user: Option<&UserTold>, account: &str) -> Who {
 
 impl Registry {
     /// A user with all that decides what it may do; `None` where the registry is not kept.
-    pub fn told_of_user(&self, id: &str) -> Option<UserTold> {
+    pub fn told_of_user(&self, id: &str) -> Option<SentUser> {
         let state = self.state.read();
         let held = state.users.get(id)?;
-        Some(UserTold::of(&state, &held.record))
+        Some(SentUser::of(&state, &held.record))
     }
 
     /// The same of a role.
-    pub fn told_of_role(&self, id: &str) -> Option<UserTold> {
+    pub fn told_of_role(&self, id: &str) -> Option<SentUser> {
         let state = self.state.read();
         let held = state.roles.get(id)?;
-        Some(RoleTold::of(&state, &held.record).role)
+        Some(SentRole::of(&state, &held.record).role)
     }
 
     /// The policies of a group, with those that are attached to it; none where the registry is not
     /// kept.
-    pub fn told_of_group(&self, id: &str) -> Vec<PolicyTold> {
+    pub fn told_of_group(&self, id: &str) -> Vec<SentPolicy> {
         let state = self.state.read();
         let Some(group) = state.groups.get(id) else {
             return Vec::new();
         };
-        let own = group.inline.iter().map(|(name, text)| PolicyTold {
+        let own = group.inline.iter().map(|(name, text)| SentPolicy {
             name: name.clone(),
             text: text.clone(),
         });
@@ -347,7 +347,7 @@ impl Registry {
             .attached
             .iter()
             .filter_map(|id| state.policies.any(id));
-        let attached = attached.map(|policy| PolicyTold {
+        let attached = attached.map(|policy| SentPolicy {
             name: policy.arn(),
             text: policy.text().to_owned(),
         });
@@ -356,7 +356,7 @@ impl Registry {
 
     /// Who would send a request that the account, or with `user` that user of it, signs: to find
     /// out what would be decided. Whether they have a key that opens anything is not asked.
-    pub fn would_ask(&self, account: &AccountId, user: Option<&UserTold>) -> Option<Identity> {
+    pub fn would_ask(&self, account: &AccountId, user: Option<&SentUser>) -> Option<Identity> {
         let found = self.account(account)?;
         Some(Identity::Key {
             access_key: AccessKeyId::new(""),
@@ -371,11 +371,11 @@ impl Registry {
     pub fn would_ask_as_role(
         &self,
         account: &AccountId,
-        role: &UserTold,
+        role: &SentUser,
         policies: &[String],
     ) -> Option<Identity> {
         let found = self.account(account)?;
-        let told = RoleTold {
+        let told = SentRole {
             account: account.to_string(),
             role: role.clone(),
         };

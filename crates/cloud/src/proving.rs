@@ -14,7 +14,7 @@ use types::{AccountId, BucketName, Deeds, Holding, RegionId};
 use crate::{
     CloudError, KeyStatus, RegionStatus, Registry,
     keys::{region_key, service_key},
-    link::{Ask, Told},
+    link::{Ask, RegistryAnswer},
     registry::Keeper,
 };
 
@@ -200,8 +200,8 @@ impl Registry {
             }
         };
         match told {
-            Told::Verified { account } => Ok(account.map(|id| AccountId::new(&id))),
-            Told::Refused(why) => Err(CloudError::Refused(why)),
+            RegistryAnswer::Verified { account } => Ok(account.map(|id| AccountId::new(&id))),
+            RegistryAnswer::Refused(why) => Err(CloudError::Refused(why)),
             _ => Err(CloudError::Unavailable(
                 "an answer to another question".into(),
             )),

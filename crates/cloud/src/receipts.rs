@@ -14,7 +14,7 @@ use crate::{
     change::{Change, Draft},
     evidence::Past,
     kinds::{Record, deed::DeedRecord},
-    link::{Ask, Told},
+    link::{Ask, RegistryAnswer},
     registry::Keeper,
 };
 
@@ -49,25 +49,25 @@ impl Registry {
             rows,
         };
         match upstream.ask(ask).await? {
-            Told::Done => Ok(()),
-            Told::Refused(why) => Err(CloudError::Refused(why)),
+            RegistryAnswer::Done => Ok(()),
+            RegistryAnswer::Refused(why) => Err(CloudError::Refused(why)),
             _ => Err(CloudError::Unavailable(
                 "an answer to another question".into(),
             )),
         }
     }
 
-    pub(crate) async fn tell_removed(
+    pub(crate) async fn answer_removed(
         &self,
         from: &RegionId,
         name: &str,
         id: u64,
         epoch: u64,
         rows: u64,
-    ) -> Result<Told, CloudError> {
+    ) -> Result<RegistryAnswer, CloudError> {
         let name = BucketName::new(name).map_err(|e| CloudError::Invalid(e.to_string()))?;
         let recorded = self.record_removed(from, &name, BucketId(id), epoch, rows);
-        recorded.await.map(|()| Told::Done)
+        recorded.await.map(|()| RegistryAnswer::Done)
     }
 
     async fn record_removed(

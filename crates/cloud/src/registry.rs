@@ -100,7 +100,7 @@ pub struct Registry {
     /// What regions announced last that was refused, in the registry's region.
     pub(crate) unreached: Mutex<BTreeMap<String, (Announcement, String)>>,
     /// When the keeper last answered, in milliseconds; 0 before it has.
-    pub(crate) heard_at: AtomicU64,
+    pub(crate) answered_at: AtomicU64,
     pub(crate) chains: Arc<Chains>,
     /// What this region's build knows.
     pub(crate) features: RwLock<Features>,
@@ -189,7 +189,7 @@ impl Registry {
             pace: Pace::default(),
             pasts: Pasts::default(),
             unreached: Mutex::default(),
-            heard_at: AtomicU64::new(0),
+            answered_at: AtomicU64::new(0),
             chains: Arc::new(Chains::new(map_key)),
             features: RwLock::new(Features::own()),
             requests: OnceLock::new(),
@@ -268,8 +268,8 @@ impl Registry {
     }
 
     /// When the keeper last said what it has, if it has since the start.
-    pub fn heard_at(&self) -> Option<Timestamp> {
-        let ms = self.heard_at.load(Ordering::Relaxed);
+    pub fn answered_at(&self) -> Option<Timestamp> {
+        let ms = self.answered_at.load(Ordering::Relaxed);
         (ms > 0).then(|| Timestamp::from_ms(ms))
     }
 

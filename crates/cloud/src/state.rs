@@ -6,7 +6,7 @@ use crate::{
     CloudError, MasterKey,
     change::RowChange,
     kinds::{Kind, key::KeyRecord},
-    principals::{RoleTold, ToldRoleRecord, UserTold},
+    principals::{FollowedRoleRecord, SentRole, SentUser},
     verifiers::VerifierRecord,
 };
 use access::{Role, User, Who};
@@ -83,7 +83,7 @@ impl State {
     /// What roles may do is made anew, after a managed policy has changed.
     pub(crate) fn compile_roles_with(&mut self, id: &str) {
         let compiled = self.roles_with(id).into_iter().filter_map(|id| {
-            let role = RoleTold::of(self, &self.roles.get(&id)?.record).compiled();
+            let role = SentRole::of(self, &self.roles.get(&id)?.record).compiled();
             Some((id, Arc::new(role)))
         });
         let compiled: Vec<_> = compiled.collect();
@@ -97,7 +97,7 @@ impl State {
     pub(crate) fn forget_roles_with(&self, id: &str) -> Vec<RowChange> {
         let all = self.told_roles.iter();
         let with = all.filter(|(_, held)| held.depends(id));
-        with.map(|(id, _)| RowChange::remove::<ToldRoleRecord>(id))
+        with.map(|(id, _)| RowChange::remove::<FollowedRoleRecord>(id))
             .collect()
     }
 
@@ -111,11 +111,11 @@ impl State {
     }
 
     /// A role as `region` may have it. A build that does not know roles gets none.
-    pub(crate) fn role_for(&self, id: &str, region: &str) -> Option<RoleTold> {
+    pub(crate) fn role_for(&self, id: &str, region: &str) -> Option<SentRole> {
         let held = self.roles.get(id)?;
         let may_know = self.may_know_users(&held.record.account, region);
         let knows = self.knows(region, ROLES) && may_know;
-        knows.then(|| RoleTold::of(self, &held.record))
+        knows.then(|| SentRole::of(self, &held.record))
     }
 
     /// The unique id of whom a policy names: a user or role by its ARN of today, and the role of a
@@ -172,7 +172,7 @@ impl State {
     /// A user as requests are decided by it, where the registry is kept.
     fn user(&self, id: &str) -> Option<Arc<User>> {
         let record = &self.users.get(id)?.record;
-        let make = || UserTold::of(self, record).compiled(&record.account);
+        let make = || SentUser::of(self, record).compiled(&record.account);
         Some(self.users.compiled(id, make))
     }
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use types::{AccessKeyId, RegionId, Timestamp};
 
-use crate::{Ask, CloudError, Registry, Told, introduce::Served, registry::Keeper};
+use crate::{Ask, CloudError, Registry, RegistryAnswer, introduce::Served, registry::Keeper};
 
 /// Of each key and service one use is noted in this time.
 const PERIOD_MS: u64 = 5 * 60_000;
@@ -59,7 +59,7 @@ pub struct KeyUse {
 /// A use as a region reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UseTold {
+pub struct ReportedUse {
     pub(crate) key: String,
     pub(crate) at_ms: u64,
     pub(crate) service: String,
@@ -147,12 +147,12 @@ impl Uses {
     }
 
     /// Takes what waits, at most as much as one report has.
-    fn take(&self) -> Vec<UseTold> {
+    fn take(&self) -> Vec<ReportedUse> {
         let mut waiting = self.waiting.lock();
         let keys: Vec<String> = waiting.keys().take(REPORT_MAX).cloned().collect();
         let told = keys.into_iter().filter_map(|key| {
             let (at_ms, service) = waiting.remove(&key)?;
-            Some(UseTold {
+            Some(ReportedUse {
                 key,
                 at_ms,
                 service: service.name().to_owned(),
@@ -226,7 +226,7 @@ impl Registry {
                 return Ok(());
             }
             let told = upstream.ask(Ask::Used { uses: uses.clone() }).await;
-            if !matches!(told, Ok(Told::Done)) {
+            if !matches!(told, Ok(RegistryAnswer::Done)) {
                 for told in uses {
                     if let Some(service) = Service::of_name(&told.service) {
                         self.uses.wait(&told.key, told.at_ms, service);
@@ -239,7 +239,7 @@ impl Registry {
 
     /// Takes a region's report: of keys that it was given, and of times between the key's creation
     /// and now. A later use is never replaced by an earlier one.
-    pub(crate) fn tell_used(&self, from: &RegionId, uses: Vec<UseTold>) -> Told {
+    pub(crate) fn answer_used(&self, from: &RegionId, uses: Vec<ReportedUse>) -> RegistryAnswer {
         let now = self.clock.now().ms();
         let state = self.state.read();
         let mut served = Served::by(&state, from, self.own());
@@ -266,7 +266,7 @@ impl Registry {
             };
             self.uses.know(&told.key, new);
         }
-        Told::Done
+        RegistryAnswer::Done
     }
 
     /// What is to be kept of uses over a restart, if there is anything new. Keys that are gone are

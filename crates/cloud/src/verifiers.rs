@@ -26,7 +26,7 @@ use crate::{
     change::RowNow,
     keys::{region_key, service_key},
     kinds::{FORMAT, FORMAT_OF_USERS, Outdated, Record},
-    principals::{UserTold, digest, holder},
+    principals::{SentUser, digest, holder},
     state::State,
 };
 
@@ -94,7 +94,7 @@ pub struct DerivedKeys {
     pub days: BTreeMap<String, String>,
     /// The user who holds it; the account itself does without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<UserTold>,
+    pub user: Option<SentUser>,
     /// What verifies its asymmetric signatures, in hex. Regions of older builds get none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<String>,
@@ -109,7 +109,7 @@ pub struct DerivedKeys {
 struct Compared<'k> {
     account: &'k str,
     active: bool,
-    user: &'k Option<UserTold>,
+    user: &'k Option<SentUser>,
     public: &'k Option<String>,
     old: &'k Option<String>,
 }
@@ -145,7 +145,7 @@ pub(crate) struct VerifierRecord {
     active: bool,
     days: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    user: Option<UserTold>,
+    user: Option<SentUser>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -219,7 +219,7 @@ impl Verifier {
     }
 
     /// Whether this is what was sent, to the last letter of the last policy.
-    pub(crate) fn is_as_told(&self, told: &DerivedKeys, shown: bool) -> bool {
+    pub(crate) fn is_unchanged(&self, told: &DerivedKeys, shown: bool) -> bool {
         self.shown == shown && self.days.are(&told.days) && self.digest == told.digest()
     }
 
@@ -452,7 +452,7 @@ impl Registry {
             // A build that does not know users would take the key for one of the account.
             Some(_) if !state.knows(region, IDENTITIES) => return None,
             Some(_) if !state.may_know_users(&key.record.account, region) => return None,
-            Some(user) => Some(UserTold::of(state, &state.users.get(user)?.record)),
+            Some(user) => Some(SentUser::of(state, &state.users.get(user)?.record)),
         };
         let account = state.accounts.get(&key.record.account);
         let suspended = account.is_none_or(|a| a.suspended);

@@ -7,7 +7,7 @@ use crate::{
     CloudError, Keeper, Registry,
     change::RowChange,
     kinds::{Kind, Outdated},
-    link::ToldChange,
+    link::SentChange,
     verifiers::{Derived, VerifierRecord},
 };
 
@@ -51,7 +51,7 @@ impl Registry {
     }
 
     /// The same for a change that a region received and that it cannot write.
-    pub(crate) fn withdraw_told(&self, told: &ToldChange) {
+    pub(crate) fn withdraw_told(&self, told: &SentChange) {
         self.withdraw_first(&told.change.rows);
         let stopped = told.keys.iter().filter(|keys| !keys.active);
         let stopped = stopped.map(|keys| RowChange::remove::<VerifierRecord>(&keys.id));

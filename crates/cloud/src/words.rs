@@ -10,7 +10,7 @@ use crate::{
     CloudError, Registry,
     change::{Draft, RowNow},
     kinds::{Record, deed::DeedRecord},
-    link::{Ask, Told},
+    link::{Ask, RegistryAnswer},
     registry::Keeper,
 };
 
@@ -95,19 +95,19 @@ impl Registry {
             digest: removed.digest.clone(),
         });
         match upstream.ask(ask).await? {
-            Told::Done => Ok(()),
-            Told::Refused(why) => Err(CloudError::Refused(why)),
+            RegistryAnswer::Done => Ok(()),
+            RegistryAnswer::Refused(why) => Err(CloudError::Refused(why)),
             _ => Err(CloudError::Unavailable(
                 "an answer to another question".into(),
             )),
         }
     }
 
-    pub(crate) async fn tell_on_word(
+    pub(crate) async fn answer_on_word(
         &self,
         region: &RegionId,
         said: OnWordRecord,
-    ) -> Result<Told, CloudError> {
+    ) -> Result<RegistryAnswer, CloudError> {
         let name = BucketName::new(&said.name);
         let removed = RemovedOnWord {
             name: name.map_err(|e| CloudError::Invalid(e.to_string()))?,
@@ -118,7 +118,7 @@ impl Registry {
             digest: said.digest,
         };
         let recorded = self.record_on_word(region, &removed).await;
-        recorded.map(|()| Told::Done)
+        recorded.map(|()| RegistryAnswer::Done)
     }
 
     async fn record_on_word(

@@ -245,7 +245,7 @@ impl Gateway {
                 Some(_) => {}
                 None => {
                     if self.acknowledged.any()
-                        && call.via == Via::Door
+                        && call.via == Via::Client
                         && let Some(deed) = call.permit.deed()
                         && deed.placement.writes == Writes::Any
                     {
@@ -261,8 +261,8 @@ impl Gateway {
         {
             match (&call.via, &call.key) {
                 (Via::Region(..), _) => self.note_write(deed, &mut result),
-                (Via::Door, Some(key)) if result.is_ok() => self.written_here(deed, key),
-                (Via::Door, _) => {}
+                (Via::Client, Some(key)) if result.is_ok() => self.written_here(deed, key),
+                (Via::Client, _) => {}
             }
         }
         if let Some(value) = compared {

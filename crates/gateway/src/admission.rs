@@ -106,7 +106,7 @@ impl Admission {
     ///
     /// # Errors
     /// When too many wait, or it took too long.
-    pub async fn work(&self, payer: Payer) -> Result<Place, Crowded> {
+    pub async fn work(&self, payer: Payer) -> Result<Admittance, Crowded> {
         self.work.enter(payer.0).await
     }
 
@@ -114,12 +114,12 @@ impl Admission {
     ///
     /// # Errors
     /// As [`Admission::work`].
-    pub async fn large(&self, payer: Payer) -> Result<Place, Crowded> {
+    pub async fn large(&self, payer: Payer) -> Result<Admittance, Crowded> {
         self.large.enter(payer.0).await
     }
 
     /// How one who waits for a client uses the place at work.
-    pub(crate) fn turn(&self, place: &Place) -> Turn {
+    pub(crate) fn turn(&self, place: &Admittance) -> Turn {
         Turn {
             work: Arc::clone(&self.work),
             large: Arc::clone(&self.large),
@@ -141,20 +141,20 @@ pub struct Payer(u16);
 
 /// A place; given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Admittance {
     gate: Arc<Gate>,
     slot: u16,
     ticket: Ticket,
 }
 
-impl Place {
+impl Admittance {
     /// Lets others have it; the request goes on outside, and no longer does what they wait for.
     pub fn step_out(&self) {
         self.gate.room.lock().step_out(self.ticket);
     }
 }
 
-impl Drop for Place {
+impl Drop for Admittance {
     fn drop(&mut self) {
         self.gate.room.lock().leave(self.ticket);
     }
@@ -187,9 +187,9 @@ impl Turn {
     }
 }
 
-struct Told(oneshot::Sender<Ticket>);
+struct Admitted(oneshot::Sender<Ticket>);
 
-impl Notice for Told {
+impl Notice for Admitted {
     fn admitted(self, ticket: Ticket) -> bool {
         self.0.send(ticket).is_ok()
     }
@@ -197,7 +197,7 @@ impl Notice for Told {
 
 /// A room that many tasks use.
 struct Gate {
-    room: Mutex<Room<Told>>,
+    room: Mutex<Room<Admitted>>,
     looking: Mutex<Looking>,
     waiting: Gauge,
 }
@@ -222,8 +222,8 @@ impl Gate {
         })
     }
 
-    async fn enter(self: &Arc<Self>, slot: u16) -> Result<Place, Crowded> {
-        let place = |ticket| Place {
+    async fn enter(self: &Arc<Self>, slot: u16) -> Result<Admittance, Crowded> {
+        let place = |ticket| Admittance {
             gate: Arc::clone(self),
             slot,
             ticket,
@@ -234,7 +234,7 @@ impl Gate {
                 return Ok(place(ticket));
             }
             let (tell, told) = oneshot::channel();
-            let id = room.wait(slot, None, Told(tell))?;
+            let id = room.wait(slot, None, Admitted(tell))?;
             Waiting::new(self, slot, (id, told), true)
         };
         self.look();
@@ -248,7 +248,7 @@ impl Gate {
                 return Wait(None);
             }
             let (tell, told) = oneshot::channel();
-            let Ok(id) = room.wait(slot, Some(ticket), Told(tell)) else {
+            let Ok(id) = room.wait(slot, Some(ticket), Admitted(tell)) else {
                 return Wait(None);
             };
             Waiting::new(self, slot, (id, told), false)

@@ -30,7 +30,7 @@ impl Gateway {
         match self.deeds.get(name) {
             Some(deed) => Ok(Some(deed)),
             None => Err(match via {
-                Via::Door => Fault::new(FaultKind::NoSuchBucket).detail("BucketName", &**name),
+                Via::Client => Fault::new(FaultKind::NoSuchBucket).detail("BucketName", &**name),
                 // The region that forwarded it knows the bucket; so will this one in a moment.
                 Via::Region(..) => unavailable(&self.region, "does not know the bucket yet"),
             }),

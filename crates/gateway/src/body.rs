@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::{held::Held, limits::SMALL_BYTES_MAX, passing::PassedAnswer};
+use crate::{held::Held, limits::SMALL_BYTES_MAX, passing::ForwardedAnswer};
 
 /// What reading one piece gives back: the stream itself, and the piece (`None` at the end).
 pub type NextPiece =
@@ -43,7 +43,7 @@ pub enum ResponseBody {
     /// Read as the client takes it.
     Stream(StreamBody),
     /// As it comes from another region.
-    Passed(PassedAnswer),
+    Forwarded(ForwardedAnswer),
     /// No bytes, but the head says how many a GET would bring: the answer to a HEAD.
     Head(u64),
 }
@@ -75,7 +75,7 @@ impl ResponseBody {
             Self::Empty => 0,
             Self::Full(bytes) => bytes.as_ref().map_or(0, |b| b.len() as u64),
             Self::Stream(stream) => stream.remaining,
-            Self::Passed(answer) => answer.size_hint().exact().unwrap_or(0),
+            Self::Forwarded(answer) => answer.size_hint().exact().unwrap_or(0),
             Self::Head(len) => *len,
         }
     }
@@ -84,7 +84,7 @@ impl ResponseBody {
     pub(crate) fn is_large(&self) -> bool {
         match self {
             Self::Stream(stream) => stream.remaining > SMALL_BYTES_MAX,
-            Self::Passed(answer) => {
+            Self::Forwarded(answer) => {
                 let exact = answer.size_hint().exact();
                 exact.is_none_or(|len| len > SMALL_BYTES_MAX) && !answer.is_end_stream()
             }
@@ -191,7 +191,7 @@ impl http_body::Body for ResponseBody {
             Self::Empty | Self::Head(_) => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Stream(stream) => stream.poll_piece(cx).map_ok(Frame::data),
-            Self::Passed(answer) => answer.poll_piece(cx).map_ok(Frame::data),
+            Self::Forwarded(answer) => answer.poll_piece(cx).map_ok(Frame::data),
         }
     }
 
@@ -200,13 +200,13 @@ impl http_body::Body for ResponseBody {
             Self::Empty | Self::Head(_) => true,
             Self::Full(b) => b.as_ref().is_none_or(Bytes::is_empty),
             Self::Stream(stream) => stream.remaining == 0,
-            Self::Passed(answer) => answer.is_end_stream(),
+            Self::Forwarded(answer) => answer.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Passed(answer) => answer.size_hint(),
+            Self::Forwarded(answer) => answer.size_hint(),
             other => SizeHint::with_exact(other.len()),
         }
     }

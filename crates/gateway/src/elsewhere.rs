@@ -20,7 +20,7 @@ pub(crate) enum Way {
     /// Here.
     Here(Permit),
     /// In one of these regions, the best one first; a write has one only.
-    Pass(Vec<RegionId>),
+    Forward(Vec<RegionId>),
 }
 
 impl Gateway {
@@ -72,21 +72,21 @@ impl Gateway {
                 _,
             ) => Err(self.refused(ask, facts.deed, refusal)),
             // Only signatures of the bucket's own account are proven to another region.
-            (Refusal::NotHome | Refusal::Conditional, Via::Door)
+            (Refusal::NotHome | Refusal::Conditional, Via::Client)
                 if ask.principal.account() != Some(&deed.owner) =>
             {
                 Err(self.redirect_once(deed, "it is forwarded for the bucket's own account only"))
             }
             (Refusal::Unproven, _) => Err(unproven(refusal.to_string())),
             (_, Via::Region(from, _)) => Err(self.not_from(refusal, from)),
-            (Refusal::Residency, Via::Door) => Err(self.not_lawful(deed)),
-            (Refusal::Sealed, Via::Door) => self.opened(ask, facts, deed),
-            (Refusal::NotHome | Refusal::Conditional | Refusal::Elsewhere, Via::Door) => {
+            (Refusal::Residency, Via::Client) => Err(self.not_lawful(deed)),
+            (Refusal::Sealed, Via::Client) => self.opened(ask, facts, deed),
+            (Refusal::NotHome | Refusal::Conditional | Refusal::Elsewhere, Via::Client) => {
                 self.forwarded(operation, (action, conditional), deed)
             }
             (
                 Refusal::SenderResidency | Refusal::SenderSealed | Refusal::SenderElsewhere,
-                Via::Door,
+                Via::Client,
             ) => Err(FaultKind::AccessDenied.into()),
         }
     }
@@ -107,7 +107,7 @@ impl Gateway {
         let holders = self.holders(action, deed);
         match holders.is_empty() {
             true => Err(self.redirect(deed)),
-            false => Ok(Way::Pass(holders)),
+            false => Ok(Way::Forward(holders)),
         }
     }
 
@@ -187,7 +187,7 @@ impl Gateway {
         holders.retain(|region| *region == deed.home);
         match holders.is_empty() {
             true => Err(self.redirect_once(deed, "the replica here is behind what was written")),
-            false => Ok(Way::Pass(holders)),
+            false => Ok(Way::Forward(holders)),
         }
     }
 

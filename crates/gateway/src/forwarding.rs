@@ -14,7 +14,7 @@ use crate::{
     elsewhere::unavailable,
     fault::{Fault, FaultKind},
     operations::Operation,
-    passing::{AnswerBody, PassedAnswer, PassedBody, Progress},
+    passing::{AnswerBody, ForwardedAnswer, PassedBody, Progress},
     pipeline::has_body,
     proof::Cover,
     regions::{PassError, Regions},
@@ -128,7 +128,7 @@ impl Gateway {
                     });
                     let busy = answer.status() == http::StatusCode::SERVICE_UNAVAILABLE;
                     if (shows && !busy) || n + 1 == holders.len() {
-                        self.metrics.passed.inc();
+                        self.metrics.forwarded.inc();
                         self.learn_of_answer(&answer, (&deed, &touched), holder, wanted, writes);
                         return Ok(self.bring_back(answer, holder, dialect));
                     }
@@ -183,7 +183,7 @@ impl Gateway {
         let mut passing = pin!(regions.pass(holder, request));
         loop {
             let seen = progress.polls();
-            match tokio::time::timeout(self.config.pass_idle, &mut passing).await {
+            match tokio::time::timeout(self.config.forward_idle, &mut passing).await {
                 Ok(answer) => return answer,
                 // It takes what the client sends; a slow client has a limit of its own.
                 Err(_) if progress.polls() != seen => {}
@@ -200,8 +200,8 @@ impl Gateway {
     ) -> Response<ResponseBody> {
         let request_id = dialect.request_id();
         let (head, body) = answer.into_parts();
-        let body = PassedAnswer::new(body, self.config.pass_idle);
-        let mut out = Response::new(ResponseBody::Passed(body));
+        let body = ForwardedAnswer::new(body, self.config.forward_idle);
+        let mut out = Response::new(ResponseBody::Forwarded(body));
         *out.status_mut() = head.status;
         for (name, value) in &head.headers {
             let between = [&request_id, &POSITION, &AT_LEAST].contains(&name);

@@ -2,21 +2,21 @@
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::admission::Place;
+use crate::admission::Admittance;
 
 /// What an answer holds until its last byte has been sent.
 pub(crate) struct Held {
     /// Counts the bytes.
     pub(crate) sent: Counter,
     /// Its places.
-    pub(crate) _places: Places,
+    pub(crate) _places: Admittances,
 }
 
 /// The places of a request.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct Admittances {
     /// At work.
-    pub(crate) work: Option<Place>,
+    pub(crate) work: Option<Admittance>,
     /// Among those that move much.
-    pub(crate) large: Option<Place>,
+    pub(crate) large: Option<Admittance>,
 }

@@ -117,7 +117,7 @@ impl Streams {
         // These say something of a connection of HTTP/1.1.
         answer.headers_mut().remove(header::CONNECTION);
         answer.extensions_mut().remove::<Unread>();
-        tell_length(&mut answer);
+        state_length(&mut answer);
         if let Some(Taking(turn)) = answer.extensions_mut().remove() {
             stream.taken_by(turn);
         }
@@ -198,7 +198,7 @@ fn canonical(parts: &mut Parts, ended: bool) -> Result<(), Fault> {
 }
 
 /// Says how long an answer is also where there is nothing to send.
-fn tell_length(answer: &mut Response<ResponseBody>) {
+fn state_length(answer: &mut Response<ResponseBody>) {
     let none = matches!(
         answer.status(),
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED

@@ -42,7 +42,7 @@ pub struct GatewayConfig {
     pub write_idle: Duration,
     /// How long another region may neither take nor send anything of a request that is forwarded to
     /// it. Default 30 s.
-    pub pass_idle: Duration,
+    pub forward_idle: Duration,
     /// How long requests under way may go on when the server stops. Default 10 s.
     pub drain: Duration,
     /// The origin of the region's own console, whose pages may send requests here, and to which
@@ -67,7 +67,7 @@ impl Default for GatewayConfig {
             keep_alive_idle: Duration::from_secs(60),
             body_idle: Duration::from_secs(30),
             write_idle: Duration::from_secs(60),
-            pass_idle: Duration::from_secs(30),
+            forward_idle: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             console: None,
         }

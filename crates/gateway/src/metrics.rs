@@ -105,7 +105,7 @@ pub struct Metrics {
     strangers: Family<CodeLabel, Counter>,
     unrouted: Family<CodeLabel, Counter>,
     /// Requests that another region answered.
-    pub passed: Counter,
+    pub forwarded: Counter,
     /// Regions to which a request was to be forwarded, and that did not answer.
     pub unanswered: Counter,
     /// Connections open now.
@@ -168,7 +168,7 @@ impl Metrics {
             families,
             strangers,
             unrouted,
-            passed: answered,
+            forwarded: answered,
             unanswered,
             connections,
             handshakes_failed,

@@ -219,7 +219,7 @@ impl HttpBody for PassedBody {
 }
 
 /// An answer that streams back from another region, with a limit to how long it may say nothing.
-pub struct PassedAnswer {
+pub struct ForwardedAnswer {
     body: AnswerBody,
     idle: Duration,
     /// Made when the other region is waited for first; then used again.
@@ -228,7 +228,7 @@ pub struct PassedAnswer {
     held: Option<Held>,
 }
 
-impl PassedAnswer {
+impl ForwardedAnswer {
     pub(crate) fn new(body: AnswerBody, idle: Duration) -> Self {
         Self {
             body,
@@ -367,8 +367,12 @@ mod tests {
         let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from("a")))]);
         let forever = futures_util::stream::pending();
         let body = StreamBody::new(futures_util::StreamExt::chain(first, forever));
-        let answer = PassedAnswer::new(body.boxed_unsync(), Duration::from_millis(20));
-        let error = ResponseBody::Passed(answer).collect().await.err().unwrap();
+        let answer = ForwardedAnswer::new(body.boxed_unsync(), Duration::from_millis(20));
+        let error = ResponseBody::Forwarded(answer)
+            .collect()
+            .await
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -4,10 +4,10 @@
 mod about;
 mod admit;
 mod arrival;
-mod meet;
 mod record;
 mod source;
 mod turns;
+mod verify_head;
 
 use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -34,7 +34,7 @@ use crate::{
     console,
     dialect::{self, Dialect},
     fault::{Fault, FaultKind},
-    held::Places,
+    held::Admittances,
     operations::Operation,
     proof::of_older_version,
     relayed,
@@ -49,12 +49,12 @@ struct Trail {
     /// The caller is known, and what they address is not somebody else's.
     known: bool,
     /// What it occupies.
-    places: Places,
+    places: Admittances,
     payer: Option<Payer>,
     /// The origin of the page that asks, and the bucket's documents.
     page: Option<(HeaderValue, Arc<BucketDocuments>)>,
     /// Another region answered it.
-    passed: bool,
+    forwarded: bool,
     /// Nothing of the request's body is left on the connection.
     body_ended: bool,
     /// The client's address.
@@ -68,14 +68,14 @@ impl Gateway {
         request: http::Request<Incoming>,
         facts: RequestFacts,
     ) -> impl Future<Output = Response<ResponseBody>> + Send {
-        self.respond_to(request, Arrival::Door(facts))
+        self.respond_to(request, Arrival::Client(facts))
     }
 
     /// Answers a request that the region `from` relays. The connection must have proved that it is
     /// `from`. What counts is the head that the customer signed, which is read here as any other;
     /// who signed it, and whether it is acted on, is decided here by what this region knows. It is
     /// never forwarded again.
-    pub async fn respond_passed(
+    pub async fn respond_forwarded(
         &self,
         from: types::Place,
         request: http::Request<Incoming>,
@@ -122,7 +122,7 @@ impl Gateway {
             operation = tracing::field::Empty,
             status = tracing::field::Empty,
         );
-        let at_door = matches!(arrival, Arrival::Door(_));
+        let direct = matches!(arrival, Arrival::Client(_));
         let mut trail = Trail::of(&arrival);
         let console = self.asked_by_console(&parts.headers);
         let _counted = InFlight::enter(&self.metrics.in_flight);
@@ -138,7 +138,7 @@ impl Gateway {
         let result = match result {
             // Only answers to GET: one that says that something was done must not become another.
             Ok(answer) if parts.method == Method::GET && answer.body().is_large() => {
-                self.make_room(at_door, &mut trail).await.map(|()| answer)
+                self.make_room(direct, &mut trail).await.map(|()| answer)
             }
             other => other,
         };
@@ -152,21 +152,21 @@ impl Gateway {
         if head_only {
             empty_head(&mut answer);
         }
-        let unread = (kind.is_some() || trail.passed) && has_body && !trail.body_ended;
-        if unread && at_door {
+        let unread = (kind.is_some() || trail.forwarded) && has_body && !trail.body_ended;
+        if unread && direct {
             answer.extensions_mut().insert(Unread);
         }
         // Without that header a client would send its next request into a closed connection. Nor
         // does a client look for the next answer as it should, if it has had one where it waited
         // for `100 Continue`, as botocore with an empty file.
-        if (unread || unasked) && at_door {
+        if (unread || unasked) && direct {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(header::CONNECTION, close);
         }
         span.record("operation", trail.operation.map_or("", |o| o.name));
         span.record("status", answer.status().as_u16());
         self.record(&trail, kind, answer.status(), began, &request_id);
-        self.hold(&mut answer, at_door, trail);
+        self.hold(&mut answer, direct, trail);
         self.name(&mut answer, dialect, request_id);
         answer
     }
@@ -217,13 +217,13 @@ impl Gateway {
         arrival: Arrival,
         trail: &mut Trail,
     ) -> Answer {
-        if parts.method == Method::OPTIONS && matches!(arrival, Arrival::Door(_)) {
+        if parts.method == Method::OPTIONS && matches!(arrival, Arrival::Client(_)) {
             return Box::pin(self.preflight(parts, trail)).await;
         }
         let expects = parts.headers.contains_key(header::EXPECT);
         let mut at_least = None;
-        let (mut met, via) = match arrival {
-            Arrival::Door(facts) => (self.meet(parts, facts).await?, Via::Door),
+        let (mut known, via) = match arrival {
+            Arrival::Client(facts) => (self.verify_head(parts, facts).await?, Via::Client),
             Arrival::Region {
                 from,
                 stated,
@@ -236,20 +236,20 @@ impl Gateway {
             }
             Arrival::Unreadable(from) => return Err(of_older_version(&from.region)),
         };
-        let source = match met.is_form() {
-            true => Box::pin(self.read_form(&mut met, incoming)).await?,
+        let source = match known.is_form() {
+            true => Box::pin(self.read_form(&mut known, incoming)).await?,
             false => Source::Wire(incoming),
         };
         let identity = match &source {
-            Source::Wire(_) => met.identified.take_identity(),
+            Source::Wire(_) => known.identified.take_identity(),
             Source::Form(form) => form.identity.clone(),
         };
         trail.known = self.knows(&identity, &via);
-        let mut about = self.about(&met.request, &via, &identity, trail).await?;
+        let mut about = self.about(&known.request, &via, &identity, trail).await?;
         // Who has no key is refused without a place, where nothing lets the public in.
         let public = || about.is_decided().then_some(&self.anybody);
         if let Some(payer) = identity.account().or_else(public) {
-            let entered = self.enter(payer, source.size(), via == Via::Door, trail);
+            let entered = self.enter(payer, source.size(), via == Via::Client, trail);
             if entered.await.is_err() {
                 if !expects {
                     trail.body_ended = source.drain().await;
@@ -258,11 +258,11 @@ impl Gateway {
             }
         }
         let whose = (&identity, &via, source.key());
-        self.add_details(&mut about, &met, whose).await?;
-        let mut call = match self.admit(met, identity, source, (via, about), trail)? {
+        self.add_details(&mut about, &known, whose).await?;
+        let mut call = match self.admit(known, identity, source, (via, about), trail)? {
             Admitted::Here(call) => call,
             Admitted::Pass(outgoing) => {
-                trail.passed = true;
+                trail.forwarded = true;
                 // The other region works on it.
                 if let Some(place) = &trail.places.work {
                     place.step_out();

@@ -102,7 +102,7 @@ impl Relayed {
 impl Gateway {
     /// Reads a head that `from` relays, and finds out who signed it. `stated` is the bucket that
     /// region read.
-    pub(crate) async fn meet_relayed<'r>(
+    pub(crate) async fn verify_relayed_head<'r>(
         &self,
         parts: &'r mut Parts,
         from: &Place,

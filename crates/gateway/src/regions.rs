@@ -77,13 +77,13 @@ pub trait Regions: Send + Sync {
 
     /// Sends a request to `to`, over a connection on which both regions have proved who they are,
     /// and answers as soon as the head of the answer is there. The receiver hands it to
-    /// [`Gateway::respond_passed`].
+    /// [`Gateway::respond_forwarded`].
     ///
     /// All that it says is in its headers; its URI says nothing. Its body brings the bytes as the
     /// customer framed them. When the body fails, the stream must be broken off such that the
     /// receiver sees a failure and never an end.
     ///
-    /// [`Gateway::respond_passed`]: crate::Gateway::respond_passed
+    /// [`Gateway::respond_forwarded`]: crate::Gateway::respond_forwarded
     fn pass<'a>(
         &'a self,
         to: &'a RegionId,

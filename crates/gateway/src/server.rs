@@ -133,7 +133,7 @@ impl Gateway {
     /// has just joined learns of it after its start. The gateway's own requests need not know.
     pub(crate) fn place_for(&self, via: &Via) -> Cow<'_, Place> {
         match via {
-            Via::Door => Cow::Borrowed(&self.place),
+            Via::Client => Cow::Borrowed(&self.place),
             Via::Region(..) => Cow::Owned(self.place_on_record()),
         }
     }

@@ -31,7 +31,7 @@ use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
-use types::{ConnectionPlace, Connections};
+use types::{ConnectionSlot, Connections};
 
 use crate::head_lines::HeadLines;
 
@@ -214,7 +214,7 @@ impl AsyncWrite for Lined {
 
 /// Sends an answer; without one, the request is refused for its head.
 async fn send<B>(
-    place: Arc<ConnectionPlace>,
+    place: Arc<ConnectionSlot>,
     answering: Option<impl Future<Output = Response<B>>>,
 ) -> Result<Response<OnItsWay<Either<B, Full<Bytes>>>>, Infallible> {
     place.busy();
@@ -240,7 +240,7 @@ fn refused_lines() -> Response<Full<Bytes>> {
 /// takes shows that it goes on.
 struct OnItsWay<B> {
     body: B,
-    place: Arc<ConnectionPlace>,
+    place: Arc<ConnectionSlot>,
 }
 
 impl<B: Body + Unpin> Body for OnItsWay<B> {
@@ -293,7 +293,7 @@ async fn encrypted(
     }
 }
 
-fn enter(all: &Arc<Connections>, from: SocketAddr) -> Option<(ConnectionPlace, Arc<Notify>)> {
+fn enter(all: &Arc<Connections>, from: SocketAddr) -> Option<(ConnectionSlot, Arc<Notify>)> {
     let ended = Arc::new(Notify::new());
     let end = Arc::clone(&ended);
     let place = all.enter(from.ip(), move || end.notify_one())?;

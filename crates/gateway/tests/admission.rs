@@ -7,7 +7,7 @@ mod common;
 use std::{net::SocketAddr, time::Duration};
 
 use access::sign::{Signer, Unsigned};
-use common::{Door, client::Client};
+use common::{TestServer, client::Client};
 use gateway::GatewayConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -89,11 +89,11 @@ impl Slow {
     }
 }
 
-async fn door(config: GatewayConfig) -> Door {
-    let door = Door::open(config).await;
-    door.grant_bucket("alices-bucket", "000000000001").await;
-    door.grant_bucket("bobs-bucket", "000000000002").await;
-    door
+async fn server(config: GatewayConfig) -> TestServer {
+    let server = TestServer::open(config).await;
+    server.grant_bucket("alices-bucket", "000000000001").await;
+    server.grant_bucket("bobs-bucket", "000000000002").await;
+    server
 }
 
 /// Every kind of request, small and large.
@@ -116,7 +116,7 @@ async fn all_is_well(bob: &Client, rounds: usize) {
 }
 
 async fn trickle(length: usize) {
-    let door = door(GatewayConfig {
+    let server = server(GatewayConfig {
         work: 2,
         requests_max: 64,
         connections_max: 400,
@@ -125,13 +125,13 @@ async fn trickle(length: usize) {
     .await;
     let mut held = Vec::new();
     for n in 0..300 {
-        let mut slow = Slow::open(door.address).await;
+        let mut slow = Slow::open(server.address).await;
         slow.head("PUT", &format!("/alices-bucket/{n}"), length)
             .await;
         slow.send(b"a").await.unwrap();
         held.push(slow);
     }
-    let bob = Client::new(door.address, BOB);
+    let bob = Client::new(server.address, BOB);
     let work = async {
         all_is_well(&bob, 10).await;
         // Slowly on, as those who want to stay unnoticed.
@@ -156,7 +156,7 @@ async fn trickling_large_uploads_of_one_account_leave_another_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_connections_of_one_account_are_served_when_nobody_else_wants_the_room() {
-    let door = door(GatewayConfig {
+    let server = server(GatewayConfig {
         work: 2,
         requests_max: 2,
         queue_wait: PATIENCE,
@@ -165,7 +165,7 @@ async fn all_connections_of_one_account_are_served_when_nobody_else_wants_the_ro
     .await;
     let mut all = Vec::new();
     for n in 0..300 {
-        let mut slow = Slow::open(door.address).await;
+        let mut slow = Slow::open(server.address).await;
         all.push(tokio::spawn(async move {
             for round in 0..3 {
                 let path = format!("/alices-bucket/{n}-{round}");
@@ -181,15 +181,15 @@ async fn all_connections_of_one_account_are_served_when_nobody_else_wants_the_ro
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_refused_for_want_of_room_may_go_on_with_the_connection() {
-    let door = door(GatewayConfig {
+    let server = server(GatewayConfig {
         requests_max: 1,
         queue_wait: Duration::from_millis(200),
         ..GatewayConfig::default()
     })
     .await;
-    let mut held = Slow::open(door.address).await;
+    let mut held = Slow::open(server.address).await;
     held.head("PUT", "/alices-bucket/held", 1 << 20).await;
-    let mut other = Slow::open(door.address).await;
+    let mut other = Slow::open(server.address).await;
     // The one that has the room may come second, since nothing has shown that it was first.
     let body = vec![0; 200_000];
     loop {
@@ -219,15 +219,15 @@ fn impatient() -> GatewayConfig {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trickling_upload_ends_once_somebody_waits_for_its_room() {
-    let door = door(impatient()).await;
-    let mut held = Slow::open(door.address).await;
+    let server = server(impatient()).await;
+    let mut held = Slow::open(server.address).await;
     held.head("PUT", "/alices-bucket/held", 1 << 20).await;
     // Nobody waits: it may take its time.
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(50)).await;
         held.send(b"a").await.unwrap();
     }
-    let mut other = Slow::open(door.address).await;
+    let mut other = Slow::open(server.address).await;
     let waiting = tokio::spawn(async move {
         let body = vec![0; 200_000];
         other.put("/alices-bucket/large", &body).await
@@ -250,13 +250,13 @@ async fn a_trickling_upload_ends_once_somebody_waits_for_its_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_ends_once_somebody_waits_for_its_room() {
-    let door = door(impatient()).await;
-    let alice = Client::new(door.address, ALICE);
+    let server = server(impatient()).await;
+    let alice = Client::new(server.address, ALICE);
     // More than the system's buffers of a connection hold.
     let large = vec![7; 32 << 20];
     let answer = alice.send("PUT", "/alices-bucket/large", &[], large).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let mut reader = Slow::open(door.address).await;
+    let mut reader = Slow::open(server.address).await;
     reader.head("GET", "/alices-bucket/large", 0).await;
     let mut first = [0; 12];
     reader.stream.read_exact(&mut first).await.unwrap();
@@ -268,7 +268,7 @@ async fn a_slow_reader_ends_once_somebody_waits_for_its_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_rest_end_when_there_are_no_more() {
-    let door = door(GatewayConfig {
+    let server = server(GatewayConfig {
         connections_max: 16,
         head_timeout: Duration::from_millis(800),
         ..GatewayConfig::default()
@@ -276,12 +276,12 @@ async fn connections_that_rest_end_when_there_are_no_more() {
     .await;
     let mut resting = Vec::new();
     for n in 0..16 {
-        let mut slow = Slow::open(door.address).await;
+        let mut slow = Slow::open(server.address).await;
         let answer = slow.put(&format!("/alices-bucket/{n}"), b"a").await;
         assert!(answer.starts_with("http/1.1 200"), "{answer}");
         resting.push(slow);
     }
-    let bob = Client::new(door.address, BOB);
+    let bob = Client::new(server.address, BOB);
     let asked = bob.send("PUT", "/bobs-bucket/key", &[], "small");
     let answer = tokio::time::timeout(Duration::from_secs(30), asked).await;
     assert_eq!(answer.unwrap().status, 200);

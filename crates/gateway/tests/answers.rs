@@ -5,18 +5,18 @@
 mod common;
 
 use common::{
-    Door,
+    TestServer,
     client::{Answer, Client},
 };
 use gateway::GatewayConfig;
 
 const ALICE: &str = "ALICEALICEALICEALICE";
 
-async fn open() -> (Door, Client) {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("bkt", "000000000001").await;
-    let alice = Client::new(door.address, ALICE);
-    (door, alice)
+async fn open() -> (TestServer, Client) {
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("bkt", "000000000001").await;
+    let alice = Client::new(server.address, ALICE);
+    (server, alice)
 }
 
 fn code(answer: &Answer) -> (u16, Option<String>) {
@@ -688,12 +688,12 @@ async fn errors_name_what_they_are_about() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completed_upload_says_where_the_object_is() {
-    let (door, alice) = open().await;
+    let (server, alice) = open().await;
     let (id, etag) = upload(&alice).await;
     let part = format!("<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>");
     let document = format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>");
     let target = format!("/bkt/parts?uploadId={id}");
     let done = alice.send("POST", &target, &[], document).await;
-    let location = format!("http://{}/bkt/parts", door.address);
+    let location = format!("http://{}/bkt/parts", server.address);
     assert_eq!(done.element("Location"), Some(location), "{}", done.text());
 }

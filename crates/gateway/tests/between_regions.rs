@@ -334,7 +334,7 @@ async fn presigned_urls_and_bucket_hosts_pass_on() {
     let cloud = Cloud::open().await;
     cloud.bucket("papers", trusting);
     let copy = cloud.at("copy-1", ALICE);
-    let address = cloud.door("copy-1").address;
+    let address = cloud.server("copy-1").address;
     let host = format!("papers.localhost:{}", address.port());
     let url = copy.presign("PUT", "/a%2Fb%20c", &host);
     let request = Request::put(url)
@@ -404,7 +404,7 @@ async fn an_answer_that_breaks_off_is_never_taken_for_a_whole_one() {
     let text = "x".repeat(1 << 20);
     cloud.plant("copy-1", &deed, "k", &text).await;
     *cloud.network.cut.lock() = Some(300_000);
-    let address = cloud.door("away-1").address;
+    let address = cloud.server("away-1").address;
     let host = address.to_string();
     let url = cloud.at("away-1", ALICE).presign("GET", "/papers/k", &host);
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();

@@ -4,19 +4,19 @@
 
 mod common;
 
-use common::{Door, client::Client};
+use common::{TestServer, client::Client};
 use gateway::GatewayConfig;
 
 const ALICE: &str = "ALICEALICEALICEALICE";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_lists_its_own_buckets_by_pages() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     for name in ["logs-a", "logs-b", "other"] {
-        door.grant_bucket(name, "000000000001").await;
+        server.grant_bucket(name, "000000000001").await;
     }
-    door.grant_bucket("logs-bob", "000000000002").await;
-    let alice = Client::new(door.address, ALICE);
+    server.grant_bucket("logs-bob", "000000000002").await;
+    let alice = Client::new(server.address, ALICE);
     let all = alice.send("GET", "/", &[], "").await;
     assert_eq!(all.status, 200, "{all:?}");
     assert_eq!(all.text().matches("<Bucket>").count(), 3, "{all:?}");
@@ -46,9 +46,9 @@ async fn an_account_lists_its_own_buckets_by_pages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn head_and_location_tell_the_region() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
-    let alice = Client::new(door.address, ALICE);
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
+    let alice = Client::new(server.address, ALICE);
     let head = alice.send("HEAD", "/alice-bucket", &[], "").await;
     assert_eq!(head.status, 200);
     assert_eq!(head.header("x-amz-bucket-region"), Some(common::REGION));
@@ -63,9 +63,9 @@ async fn head_and_location_tell_the_region() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s20_the_expected_owner_must_be_the_owner() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
-    let alice = Client::new(door.address, ALICE);
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
+    let alice = Client::new(server.address, ALICE);
     for (owner, status) in [("000000000001", 200), ("000000000002", 403)] {
         let headers = [("x-amz-expected-bucket-owner", owner)];
         let head = alice.send("HEAD", "/alice-bucket", &headers, "").await;
@@ -75,9 +75,9 @@ async fn s20_the_expected_owner_must_be_the_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_lives_from_create_to_delete() {
-    let door = Door::open(GatewayConfig::default()).await;
-    let alice = Client::new(door.address, ALICE);
-    let bob = Client::new(door.address, "BOBBOBBOBBOBBOBBOBBO");
+    let server = TestServer::open(GatewayConfig::default()).await;
+    let alice = Client::new(server.address, ALICE);
+    let bob = Client::new(server.address, "BOBBOBBOBBOBBOBBOBBO");
     let created = alice.send("PUT", "/my-bucket", &[], "").await;
     assert_eq!(created.status, 200, "{created:?}");
     assert_eq!(created.header("location"), Some("/my-bucket"));
@@ -114,8 +114,8 @@ async fn a_bucket_lives_from_create_to_delete() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versioning_and_tags_are_kept() {
-    let door = Door::open(GatewayConfig::default()).await;
-    let alice = Client::new(door.address, ALICE);
+    let server = TestServer::open(GatewayConfig::default()).await;
+    let alice = Client::new(server.address, ALICE);
     alice.send("PUT", "/my-bucket", &[], "").await;
     let state = alice.send("GET", "/my-bucket?versioning=", &[], "").await;
     assert_eq!((state.status, state.element("Status")), (200, None));

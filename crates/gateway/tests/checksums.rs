@@ -5,7 +5,7 @@
 mod common;
 
 use common::{
-    Door,
+    TestServer,
     client::{Answer, Client},
 };
 use gateway::{GatewayConfig, operations::Status, s3::operations::ROWS};
@@ -13,11 +13,11 @@ use types::{ChecksumAlgorithm, ChecksumValue};
 
 const ALICE: &str = "ALICEALICEALICEALICE";
 
-async fn open() -> (Door, Client) {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("bkt", "000000000001").await;
-    let alice = Client::new(door.address, ALICE);
-    (door, alice)
+async fn open() -> (TestServer, Client) {
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("bkt", "000000000001").await;
+    let alice = Client::new(server.address, ALICE);
+    (server, alice)
 }
 
 async fn begin(alice: &Client, headers: &[(&str, &str)]) -> String {

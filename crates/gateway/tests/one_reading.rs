@@ -12,7 +12,7 @@ use std::{
 };
 
 use access::sign::{Signer, Unsigned};
-use common::{Door, REGION, client::Client};
+use common::{REGION, TestServer, client::Client};
 use gateway::GatewayConfig;
 use types::BucketName;
 
@@ -20,8 +20,8 @@ const ALICE: &str = "ALICEALICEALICEALICE";
 const OWNER: &str = "000000000001";
 
 /// What was answered to raw bytes, read until the connection closes.
-async fn raw(door: &Door, bytes: String) -> String {
-    let address = door.address;
+async fn raw(server: &TestServer, bytes: String) -> String {
+    let address = server.address;
     let exchange = move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream
@@ -51,13 +51,13 @@ fn presigned(method: &str, host: &str, path: &str, query: &str) -> String {
 }
 
 /// Sends a request with a presigned URL as its target says; `head` are more lines.
-async fn send(door: &Door, method: &str, target: &str, head: &str, body: &str) -> String {
+async fn send(server: &TestServer, method: &str, target: &str, head: &str, body: &str) -> String {
     let length = body.len();
     let request = format!(
         "{method} {target} HTTP/1.1\r\n{head}Content-Length: {length}\r\nConnection: close\r\n\r\n\
          {body}"
     );
-    raw(door, request).await
+    raw(server, request).await
 }
 
 fn status(answer: &str) -> u16 {
@@ -70,23 +70,23 @@ async fn content(alice: &Client, target: &str) -> Option<String> {
     (got.status == 200).then(|| got.text())
 }
 
-async fn door_with_two_buckets() -> (Door, Client) {
-    let door = Door::open(GatewayConfig::default()).await;
-    let alice = Client::new(door.address, ALICE);
+async fn door_with_two_buckets() -> (TestServer, Client) {
+    let server = TestServer::open(GatewayConfig::default()).await;
+    let alice = Client::new(server.address, ALICE);
     for bucket in ["mine", "other"] {
-        door.grant_bucket(bucket, OWNER).await;
+        server.grant_bucket(bucket, OWNER).await;
         let put = alice
             .send("PUT", &format!("/{bucket}/k"), &[], bucket)
             .await;
         assert_eq!(put.status, 200);
     }
-    (door, alice)
+    (server, alice)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_presigned_url_opens_no_bucket_but_its_own() {
-    let (door, alice) = door_with_two_buckets().await;
-    door.grant_bucket("empty", OWNER).await;
+    let (server, alice) = door_with_two_buckets().await;
+    server.grant_bucket("empty", OWNER).await;
     let host = "mine.localhost";
     for (method, path) in [
         ("GET", "/k"),
@@ -133,7 +133,7 @@ async fn a_presigned_url_opens_no_bucket_but_its_own() {
                 String::new(),
             ),
         ] {
-            let answer = send(&door, method, &target, &head, "forged").await;
+            let answer = send(&server, method, &target, &head, "forged").await;
             assert!(
                 matches!(status(&answer), 400 | 403),
                 "{method} {target} {head}: {answer}"
@@ -143,11 +143,11 @@ async fn a_presigned_url_opens_no_bucket_but_its_own() {
     assert_eq!(content(&alice, "/mine/k").await.as_deref(), Some("mine"));
     assert_eq!(content(&alice, "/other/k").await.as_deref(), Some("other"));
     let empty = BucketName::new("empty").unwrap();
-    assert!(door.gateway.deeds.get(&empty).is_some());
+    assert!(server.gateway.deeds.get(&empty).is_some());
     // The same URL is good for what it was made for, in absolute form too.
     let query = presigned("GET", host, "/k", "");
     for target in [format!("/k?{query}"), format!("http://{host}/k?{query}")] {
-        let answer = send(&door, "GET", &target, &format!("Host: {host}\r\n"), "").await;
+        let answer = send(&server, "GET", &target, &format!("Host: {host}\r\n"), "").await;
         assert!(answer.ends_with("\r\n\r\nmine"), "{answer}");
     }
 }
@@ -155,8 +155,8 @@ async fn a_presigned_url_opens_no_bucket_but_its_own() {
 /// As JavaScript v3 presigns them: everything stands in the query.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_presigned_copy_stores_no_bytes_of_its_holder() {
-    let (door, alice) = door_with_two_buckets().await;
-    let host = door.address.to_string();
+    let (server, alice) = door_with_two_buckets().await;
+    let host = server.address.to_string();
     let head = format!("Host: {host}\r\n");
     for name in [
         "x-amz-copy-source",
@@ -166,7 +166,7 @@ async fn a_presigned_copy_stores_no_bytes_of_its_holder() {
         let query = format!("{name}=%2Fother%2Fk&x-id=CopyObject");
         let query = presigned("PUT", &host, "/mine/copy", &query);
         let answer = send(
-            &door,
+            &server,
             "PUT",
             &format!("/mine/copy?{query}"),
             &head,
@@ -188,7 +188,7 @@ async fn a_presigned_copy_stores_no_bytes_of_its_holder() {
     );
     let query = presigned("PUT", &host, "/mine/parts", &query);
     let answer = send(
-        &door,
+        &server,
         "PUT",
         &format!("/mine/parts?{query}"),
         &head,
@@ -213,15 +213,15 @@ async fn a_presigned_copy_stores_no_bytes_of_its_holder() {
         "x-dhow-placement-home: elsewhere\r\n",
     ] {
         let head = format!("{head}{more}");
-        let answer = send(&door, "PUT", &format!("/mine/k?{query}"), &head, "forged").await;
+        let answer = send(&server, "PUT", &format!("/mine/k?{query}"), &head, "forged").await;
         assert_eq!(status(&answer), 403, "{more}: {answer}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn presigned_uploads_ignore_checksums_of_their_query() {
-    let (door, alice) = door_with_two_buckets().await;
-    let host = door.address.to_string();
+    let (server, alice) = door_with_two_buckets().await;
+    let host = server.address.to_string();
     let head = format!("Host: {host}\r\n");
     let query = presigned(
         "PUT",
@@ -233,7 +233,7 @@ async fn presigned_uploads_ignore_checksums_of_their_query() {
          &x-amz-storage-class=STANDARD&x-amz-tagging=a%3Db&x-id=PutObject\
          &Content-Type=text%2Fplain&Content-MD5=AAAAAAAAAAAAAAAAAAAAAA%3D%3D&Cache-Control=no-store",
     );
-    let answer = send(&door, "PUT", &format!("/mine/js?{query}"), &head, "bytes").await;
+    let answer = send(&server, "PUT", &format!("/mine/js?{query}"), &head, "bytes").await;
     assert_eq!(status(&answer), 200, "{answer}");
     let got = alice.send("GET", "/mine/js", &[], "").await;
     assert_eq!(
@@ -252,7 +252,7 @@ async fn presigned_uploads_ignore_checksums_of_their_query() {
     );
     let query = presigned("PUT", &host, "/mine/parts", &query);
     let answer = send(
-        &door,
+        &server,
         "PUT",
         &format!("/mine/parts?{query}"),
         &head,
@@ -263,7 +263,7 @@ async fn presigned_uploads_ignore_checksums_of_their_query() {
     // It is signed over all the same.
     let other = query.replace("AAAAAA", "AAAAAB");
     let answer = send(
-        &door,
+        &server,
         "PUT",
         &format!("/mine/parts?{other}"),
         &head,
@@ -275,8 +275,8 @@ async fn presigned_uploads_ignore_checksums_of_their_query() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_in_a_query_acts_as_the_header_does() {
-    let (door, alice) = door_with_two_buckets().await;
-    let host = door.address.to_string();
+    let (server, alice) = door_with_two_buckets().await;
+    let host = server.address.to_string();
     for (method, target, query, expected) in [
         (
             "PUT",
@@ -327,7 +327,7 @@ async fn what_stands_in_a_query_acts_as_the_header_does() {
     ] {
         let signed = presigned(method, &host, target, query);
         let head = format!("Host: {host}\r\n");
-        let answer = send(&door, method, &format!("{target}?{signed}"), &head, "").await;
+        let answer = send(&server, method, &format!("{target}?{signed}"), &head, "").await;
         assert_eq!(
             status(&answer),
             expected,
@@ -336,7 +336,8 @@ async fn what_stands_in_a_query_acts_as_the_header_does() {
     }
     assert_eq!(content(&alice, "/mine/k").await.as_deref(), Some("mine"));
     assert!(
-        door.gateway
+        server
+            .gateway
             .deeds
             .get(&BucketName::new("placed").unwrap())
             .is_none()
@@ -346,8 +347,8 @@ async fn what_stands_in_a_query_acts_as_the_header_does() {
 /// A list of header lines is signed as one line with commas, and was read as its first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_comes_twice_changes_nothing() {
-    let (door, alice) = door_with_two_buckets().await;
-    let host = door.address.to_string();
+    let (server, alice) = door_with_two_buckets().await;
+    let host = server.address.to_string();
     let secret: String = ALICE.chars().rev().collect();
     let sign = |headers: &[(&str, &str)]| {
         let request = Unsigned {
@@ -385,7 +386,7 @@ async fn a_header_that_comes_twice_changes_nothing() {
     ] {
         let head = sign(&[(name, joined)]);
         let head = format!("{head}{name}: {}\r\n{name}: {}\r\n", lines[0], lines[1]);
-        let answer = send(&door, "PUT", "/mine/new", &head, "forged").await;
+        let answer = send(&server, "PUT", "/mine/new", &head, "forged").await;
         assert_eq!(status(&answer), 400, "{name}: {answer}");
         assert!(answer.contains("more than once"), "{name}: {answer}");
     }
@@ -393,7 +394,7 @@ async fn a_header_that_comes_twice_changes_nothing() {
     // Metadata is a list: it is read as it is signed.
     let head = sign(&[("x-amz-meta-a", "b,c")]);
     let head = format!("{head}x-amz-meta-a: b\r\nx-amz-meta-a: c\r\n");
-    let answer = send(&door, "PUT", "/mine/new", &head, "fine").await;
+    let answer = send(&server, "PUT", "/mine/new", &head, "fine").await;
     assert_eq!(status(&answer), 200, "{answer}");
     let got = alice.send("GET", "/mine/new", &[], "").await;
     assert_eq!(got.header("x-amz-meta-a"), Some("b,c"));
@@ -401,20 +402,24 @@ async fn a_header_that_comes_twice_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_lf_ends_no_line() {
-    let (door, _) = door_with_two_buckets().await;
-    let host = door.address.to_string();
+    let (server, _) = door_with_two_buckets().await;
+    let host = server.address.to_string();
     let query = presigned("GET", &host, "/mine/k", "");
     let good = format!("GET /mine/k?{query} HTTP/1.1\r\nHost: {host}\r\nX-A: b\r\n\r\n");
     let closing =
         format!("GET /mine/k?{query} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    assert!(raw(&door, closing.clone()).await.ends_with("\r\n\r\nmine"));
+    assert!(
+        raw(&server, closing.clone())
+            .await
+            .ends_with("\r\n\r\nmine")
+    );
     let lines = good.matches("\r\n").count();
     for line in 0..lines {
         let at = good.match_indices("\r\n").nth(line).unwrap().0;
         let bad = format!("{}{}", &good[..at], &good[at + 1..]);
         // Alone on its connection, and behind another request.
         for bytes in [format!("{bad}{closing}"), format!("{good}{bad}{closing}")] {
-            let answer = raw(&door, bytes).await;
+            let answer = raw(&server, bytes).await;
             let last = answer.rsplit("HTTP/1.1 ").next().unwrap();
             assert!(last.starts_with("400"), "line {line}: {answer}");
             assert!(last.contains("connection: close"), "line {line}: {answer}");
@@ -426,6 +431,6 @@ async fn a_bare_lf_ends_no_line() {
         "PUT /mine/lines?{put} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let answer = raw(&door, format!("{put}{closing}")).await;
+    let answer = raw(&server, format!("{put}{closing}")).await;
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
 }

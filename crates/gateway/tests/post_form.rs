@@ -8,7 +8,7 @@ use access::sign::Signer;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use common::{
-    Door,
+    TestServer,
     client::{Answer, Client, exchange},
 };
 use gateway::GatewayConfig;
@@ -21,7 +21,7 @@ const BOB: &str = "BOBBOBBOBBOBBOBBOBBO";
 const EDGE: &str = "edge-of-the-form";
 
 /// Sends a form without signing any head.
-async fn post(door: &Door, path: &str, fields: &[(String, String)], file: &[u8]) -> Answer {
+async fn post(server: &TestServer, path: &str, fields: &[(String, String)], file: &[u8]) -> Answer {
     let mut body = Vec::new();
     for (name, value) in fields {
         let part = format!(
@@ -36,14 +36,14 @@ async fn post(door: &Door, path: &str, fields: &[(String, String)], file: &[u8])
     body.extend_from_slice(file);
     body.extend_from_slice(format!("\r\n--{EDGE}--\r\n").as_bytes());
     let request = Request::post(path)
-        .header("host", door.address.to_string())
+        .header("host", server.address.to_string())
         .header(
             "content-type",
             format!("multipart/form-data; boundary={EDGE}"),
         )
         .body(Full::new(Bytes::from(body)))
         .unwrap();
-    exchange(door.address, request).await
+    exchange(server.address, request).await
 }
 
 /// The fields of a form for `bucket` that holds for a minute.
@@ -81,11 +81,11 @@ fn signed(access_key: &str, bucket: &str, more: &[(&str, &str)]) -> Vec<(String,
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s14_a_form_stores_an_object_or_nothing() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
-    door.grant_bucket("alice-other", "000000000001").await;
-    let alice = Client::new(door.address, ALICE);
-    let here = format!("http://{}/alice-bucket/up/me.txt", door.address);
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
+    server.grant_bucket("alice-other", "000000000001").await;
+    let alice = Client::new(server.address, ALICE);
+    let here = format!("http://{}/alice-bucket/up/me.txt", server.address);
 
     let more = [
         ("success_action_status", "201"),
@@ -95,7 +95,7 @@ async fn s14_a_form_stores_an_object_or_nothing() {
     let form = signed(ALICE, "alice-bucket", &more);
     // Larger than what is kept beside the row, and than one piece of the connection.
     let file: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
-    let stored = post(&door, "/alice-bucket", &form, &file).await;
+    let stored = post(&server, "/alice-bucket", &form, &file).await;
     assert_eq!(stored.status, 201, "{stored:?}");
     assert_eq!(stored.element("Key").as_deref(), Some("up/me.txt"));
     assert_eq!(stored.element("Location").as_deref(), Some(&*here));
@@ -107,14 +107,14 @@ async fn s14_a_form_stores_an_object_or_nothing() {
     assert_eq!(got.header("etag"), stored.header("etag"));
 
     let plain = signed(ALICE, "alice-bucket", &[]);
-    let stored = post(&door, "/alice-bucket/", &plain, b"small").await;
+    let stored = post(&server, "/alice-bucket/", &plain, b"small").await;
     assert_eq!(
         (stored.status, stored.header("location")),
         (204, Some(&*here))
     );
     let done = [("success_action_redirect", "http://x.example/done")];
     let form = signed(ALICE, "alice-bucket", &done);
-    let stored = post(&door, "/alice-bucket", &form, b"by form").await;
+    let stored = post(&server, "/alice-bucket", &form, b"by form").await;
     let to = stored.header("location").unwrap();
     assert_eq!(stored.status, 303);
     assert!(to.starts_with("http://x.example/done?bucket=alice-bucket&key=up%2Fme.txt&etag="));
@@ -157,7 +157,7 @@ async fn s14_a_form_stores_an_object_or_nothing() {
             "",
         ),
     ] {
-        let refused = post(&door, path, form, &vec![b'x'; file]).await;
+        let refused = post(&server, path, form, &vec![b'x'; file]).await;
         assert_eq!(
             refused.element("Code").as_deref(),
             Some(code),
@@ -179,12 +179,14 @@ async fn s14_a_form_stores_an_object_or_nothing() {
 async fn s29_fields_that_trickle_in_are_not_waited_for() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let idle = std::time::Duration::from_millis(300);
-    let door = Door::open(GatewayConfig {
+    let server = TestServer::open(GatewayConfig {
         body_idle: idle,
         ..GatewayConfig::default()
     })
     .await;
-    let stream = tokio::net::TcpStream::connect(door.address).await.unwrap();
+    let stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
     let (mut from, mut to) = stream.into_split();
     let head = format!(
         "POST /bkt HTTP/1.1\r\nHost: h\r\nContent-Length: 9999\r\n\
@@ -206,6 +208,6 @@ async fn s29_fields_that_trickle_in_are_not_waited_for() {
     let answered = from.read_exact(&mut answer);
     let answered = tokio::time::timeout(idle * 30, answered).await;
     trickle.abort();
-    answered.expect("the door waits without end").unwrap();
+    answered.expect("the server waits without end").unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400");
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::Door;
+use common::TestServer;
 use gateway::{
     GatewayConfig,
     operations::Resource,
@@ -17,14 +17,19 @@ use hyper::{HeaderMap, Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 
 /// Sends one request on a connection of its own; status and body.
-async fn send(door: &Door, request: Request<Full<Bytes>>) -> (u16, String) {
-    let (status, _, body) = send_whole(door, request).await;
+async fn send(server: &TestServer, request: Request<Full<Bytes>>) -> (u16, String) {
+    let (status, _, body) = send_whole(server, request).await;
     (status, body)
 }
 
 /// The same with the headers of the answer.
-async fn send_whole(door: &Door, request: Request<Full<Bytes>>) -> (u16, HeaderMap, String) {
-    let stream = tokio::net::TcpStream::connect(door.address).await.unwrap();
+async fn send_whole(
+    server: &TestServer,
+    request: Request<Full<Bytes>>,
+) -> (u16, HeaderMap, String) {
+    let stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
     let answer = sender.send_request(request).await.unwrap();
@@ -35,7 +40,7 @@ async fn send_whole(door: &Door, request: Request<Full<Bytes>>) -> (u16, HeaderM
 }
 
 /// The request of an operation on Alice's bucket, unsigned.
-fn request(door: &Door, operation: &Row) -> http::request::Builder {
+fn request(server: &TestServer, operation: &Row) -> http::request::Builder {
     let path = match operation.resource {
         Resource::Service => "/",
         Resource::Bucket if operation.name == "CreateBucket" => "/new-bucket",
@@ -55,7 +60,7 @@ fn request(door: &Door, operation: &Row) -> http::request::Builder {
     let mut builder = Request::builder()
         .method(operation.method)
         .uri(format!("{path}?{}", query.join("&")))
-        .header("host", door.address.to_string());
+        .header("host", server.address.to_string());
     for header in operation.headers {
         builder = builder.header(*header, "/alice-bucket/source");
     }
@@ -69,7 +74,7 @@ fn body_of(operation: &Row) -> Full<Bytes> {
     }
 }
 
-async fn assert_refused(door: &Door, operation: &Row, who: &str, sent: (u16, String)) {
+async fn assert_refused(server: &TestServer, operation: &Row, who: &str, sent: (u16, String)) {
     let (status, body) = sent;
     let refused = matches!(status, 400 | 401 | 403);
     assert!(refused, "{} by {who}: {status} {body}", operation.name);
@@ -80,7 +85,7 @@ async fn assert_refused(door: &Door, operation: &Row, who: &str, sent: (u16, Str
     );
     let new = types::BucketName::new("new-bucket").unwrap();
     assert!(
-        door.gateway.deeds.get(&new).is_none(),
+        server.gateway.deeds.get(&new).is_none(),
         "{} by {who}",
         operation.name
     );
@@ -88,29 +93,36 @@ async fn assert_refused(door: &Door, operation: &Row, who: &str, sent: (u16, Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s02_every_operation_refuses_anonymous_callers() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
     for operation in ROWS {
-        let request = request(&door, operation).body(body_of(operation)).unwrap();
-        let sent = send(&door, request).await;
-        assert_refused(&door, operation, "nobody", sent).await;
+        let request = request(&server, operation)
+            .body(body_of(operation))
+            .unwrap();
+        let sent = send(&server, request).await;
+        assert_refused(&server, operation, "nobody", sent).await;
     }
 }
 
 /// Signs the request of an operation; `tamper` changes a header afterwards.
-fn signed(door: &Door, operation: &Row, access_key: &str, secret: &str) -> Request<Full<Bytes>> {
-    signed_for(door, operation, access_key, secret, common::REGION)
+fn signed(
+    server: &TestServer,
+    operation: &Row,
+    access_key: &str,
+    secret: &str,
+) -> Request<Full<Bytes>> {
+    signed_for(server, operation, access_key, secret, common::REGION)
 }
 
 fn signed_for(
-    door: &Door,
+    server: &TestServer,
     operation: &Row,
     access_key: &str,
     secret: &str,
     region: &str,
 ) -> Request<Full<Bytes>> {
-    let unsigned = request(door, operation).body(()).unwrap();
-    let host = door.address.to_string();
+    let unsigned = request(server, operation).body(()).unwrap();
+    let host = server.address.to_string();
     let headers: Vec<(&str, &str)> = operation
         .headers
         .iter()
@@ -153,11 +165,11 @@ fn secret(access_key: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s01_every_operation_refuses_a_forged_signature() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
     for operation in ROWS {
-        let forged = signed(&door, operation, ALICE, "not the secret of Alice at all");
-        let sent = send(&door, forged).await;
+        let forged = signed(&server, operation, ALICE, "not the secret of Alice at all");
+        let sent = send(&server, forged).await;
         if operation.method != "HEAD" {
             assert!(
                 sent.1.contains("<Code>SignatureDoesNotMatch</Code>"),
@@ -165,48 +177,48 @@ async fn s01_every_operation_refuses_a_forged_signature() {
                 operation.name
             );
         }
-        assert_refused(&door, operation, "a forger", sent).await;
+        assert_refused(&server, operation, "a forger", sent).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_refuses_an_unknown_key() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
     for operation in ROWS {
-        let stranger = signed(&door, operation, "AKIDUNKNOWNUNKNOWN00", "any secret");
-        let sent = send(&door, stranger).await;
+        let stranger = signed(&server, operation, "AKIDUNKNOWNUNKNOWN00", "any secret");
+        let sent = send(&server, stranger).await;
         if operation.method != "HEAD" {
             let code = "<Code>InvalidAccessKeyId</Code>";
             assert!(sent.1.contains(code), "{}: {sent:?}", operation.name);
         }
-        assert_refused(&door, operation, "an unknown key", sent).await;
+        assert_refused(&server, operation, "an unknown key", sent).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_on_a_bucket_refuses_another_account() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
     for operation in ROWS {
         if operation.resource == Resource::Service || operation.name == "CreateBucket" {
             continue;
         }
-        let sent = send(&door, signed(&door, operation, BOB, &secret(BOB))).await;
+        let sent = send(&server, signed(&server, operation, BOB, &secret(BOB))).await;
         if operation.method != "HEAD" {
             let code = "<Code>AccessDenied</Code>";
             assert!(sent.1.contains(code), "{}: {sent:?}", operation.name);
         }
-        assert_refused(&door, operation, "another account", sent).await;
+        assert_refused(&server, operation, "another account", sent).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_yet_says_so_by_name_to_the_owner() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
     for operation in ROWS.iter().filter(|o| o.action.is_none()) {
-        let (status, body) = send(&door, signed(&door, operation, ALICE, &secret(ALICE))).await;
+        let (status, body) = send(&server, signed(&server, operation, ALICE, &secret(ALICE))).await;
         assert_eq!(status, 501, "{}: {body}", operation.name);
         let message = format!("<Message>{} is not implemented", operation.name);
         assert!(body.contains(&message), "{}: {body}", operation.name);
@@ -217,12 +229,12 @@ async fn what_is_not_there_yet_says_so_by_name_to_the_owner() {
 /// SDKs read it, on every operation.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_names_the_region_to_sign_for() {
-    let door = Door::open(GatewayConfig {
+    let server = TestServer::open(GatewayConfig {
         region_aliases: Vec::new(),
         ..GatewayConfig::default()
     })
     .await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
     for operation in ROWS {
         for (region, said) in [
             ("us-east-1", "the region 'us-east-1' is wrong; expecting"),
@@ -230,8 +242,8 @@ async fn every_operation_names_the_region_to_sign_for() {
             ("eu-west-9", "the region 'eu-west-9' is wrong; expecting"),
             ("", "a non-empty region must be provided in the credential"),
         ] {
-            let sent = signed_for(&door, operation, ALICE, &secret(ALICE), region);
-            let (status, headers, body) = send_whole(&door, sent).await;
+            let sent = signed_for(&server, operation, ALICE, &secret(ALICE), region);
+            let (status, headers, body) = send_whole(&server, sent).await;
             let what = format!("{} for {region}: {body}", operation.name);
             assert_eq!(status, 400, "{what}");
             assert_eq!(headers["x-amz-bucket-region"], common::REGION, "{what}");
@@ -241,10 +253,10 @@ async fn every_operation_names_the_region_to_sign_for() {
             if !operation.headers.is_empty() {
                 continue;
             }
-            let target = presigned(&door, operation, region);
-            let sent = request(&door, operation).uri(target);
+            let target = presigned(&server, operation, region);
+            let sent = request(&server, operation).uri(target);
             let sent = sent.body(body_of(operation)).unwrap();
-            let (status, headers, body) = send_whole(&door, sent).await;
+            let (status, headers, body) = send_whole(&server, sent).await;
             let what = format!("{} presigned for {region}: {body}", operation.name);
             assert_eq!(status, 400, "{what}");
             assert_eq!(headers["x-amz-bucket-region"], common::REGION, "{what}");
@@ -265,9 +277,9 @@ fn assert_names_region(operation: &Row, body: &str, code: &str, said: &str) {
     }
 }
 
-fn presigned(door: &Door, operation: &Row, region: &str) -> String {
-    let plain = request(door, operation).body(()).unwrap();
-    let host = door.address.to_string();
+fn presigned(server: &TestServer, operation: &Row, region: &str) -> String {
+    let plain = request(server, operation).body(()).unwrap();
+    let host = server.address.to_string();
     let path = plain.uri().path();
     let mut signer = access::sign::Signer::new(ALICE, &secret(ALICE), region);
     let unsigned = access::sign::Unsigned {
@@ -286,14 +298,14 @@ fn presigned(door: &Door, operation: &Row, region: &str) -> String {
 /// for every bucket, so it reveals to nobody where one is.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_without_a_signature_is_told_the_region_of_the_endpoint() {
-    let door = Door::open(GatewayConfig::default()).await;
-    door.grant_bucket("alice-bucket", "000000000001").await;
+    let server = TestServer::open(GatewayConfig::default()).await;
+    server.grant_bucket("alice-bucket", "000000000001").await;
     for method in ["HEAD", "GET"] {
         for path in ["/alice-bucket", "/alice-bucket/key"] {
             let request = Request::builder().method(method).uri(path);
-            let request = request.header("host", door.address.to_string());
+            let request = request.header("host", server.address.to_string());
             let request = request.body(Full::new(Bytes::new())).unwrap();
-            let (status, headers, _) = send_whole(&door, request).await;
+            let (status, headers, _) = send_whole(&server, request).await;
             let region = headers.get("x-amz-bucket-region").unwrap();
             assert_eq!((status, region), (403, &common::REGION.parse().unwrap()));
         }

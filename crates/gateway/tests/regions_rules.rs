@@ -242,7 +242,7 @@ async fn the_owner_says_where_a_new_bucket_lies() {
 async fn a_header_of_placement_must_be_signed() {
     let cloud = Cloud::open().await;
     let copy = cloud.at("home-1", ALICE);
-    let address = cloud.door("home-1").address;
+    let address = cloud.server("home-1").address;
     let host = address.to_string();
     let url = copy.presign("PUT", "/new-bucket", &host);
     let request = Request::put(url)
@@ -409,7 +409,7 @@ async fn forms_are_sent_to_the_home_by_their_client() {
         ));
     }
     body.push_str("--edge--\r\n");
-    let address = cloud.door("copy-1").address;
+    let address = cloud.server("copy-1").address;
     let request = Request::post("/papers")
         .header("host", address.to_string())
         .header("content-type", "multipart/form-data; boundary=edge")

@@ -230,7 +230,7 @@ async fn for_whom_a_proxy_speaks_is_said_by_trusted_ones_alone() {
             proxies: proxies.into(),
             ..tcp.into()
         };
-        let gateway = cloud.door("copy-1").gateway.clone();
+        let gateway = cloud.server("copy-1").gateway.clone();
         let serving = tokio::spawn(gateway.serve(listener, std::future::pending()));
         let copy = Client::in_region(address, ALICE, "copy-1");
         let got = copy.send("PUT", "/papers/new", &said, "x").await;

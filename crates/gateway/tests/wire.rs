@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Door, client::Client};
+use common::{TestServer, client::Client};
 use gateway::GatewayConfig;
 
 /// Sends bytes and returns all that comes until the peer closes or is silent for `silence`.
@@ -40,7 +40,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s12_smuggling_is_refused_and_the_connection_closed() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     for case in [
         "POST /bkt HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
         "POST /bkt HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nX",
@@ -70,7 +70,7 @@ async fn s12_smuggling_is_refused_and_the_connection_closed() {
     ] {
         let smuggled = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
         let bytes = format!("{case}{smuggled}").into_bytes();
-        let (answer, closed) = raw(door.address, bytes, SILENCE).await;
+        let (answer, closed) = raw(server.address, bytes, SILENCE).await;
         let first = answer.lines().next().unwrap_or_default();
         assert!(
             first.starts_with("HTTP/1.1 4") || first.is_empty(),
@@ -83,9 +83,9 @@ async fn s12_smuggling_is_refused_and_the_connection_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_names_the_request() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     let bytes = b"GET /no-such-bucket/a%26b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-    let (answer, _) = raw(door.address, bytes.to_vec(), SILENCE).await;
+    let (answer, _) = raw(server.address, bytes.to_vec(), SILENCE).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let id = head
         .lines()
@@ -113,16 +113,16 @@ async fn every_answer_names_the_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_is_answered_without_a_body() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     let bytes = b"HEAD /no-such-bucket HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-    let (answer, _) = raw(door.address, bytes.to_vec(), SILENCE).await;
+    let (answer, _) = raw(server.address, bytes.to_vec(), SILENCE).await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s23_nothing_but_s3_is_served_here() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     for path in [
         "/-/health/live",
         "/metrics",
@@ -131,29 +131,29 @@ async fn s23_nothing_but_s3_is_served_here() {
         "/.env",
     ] {
         let bytes = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-        let (answer, _) = raw(door.address, bytes.into_bytes(), SILENCE).await;
+        let (answer, _) = raw(server.address, bytes.into_bytes(), SILENCE).await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
     }
     let bytes = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".to_vec();
-    let (answer, _) = raw(door.address, bytes, SILENCE).await;
+    let (answer, _) = raw(server.address, bytes, SILENCE).await;
     assert!(answer.contains("<Code>AccessDenied</Code>"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s29_heads_have_a_limit() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     let head = |n| {
         format!(
             "GET / HTTP/1.1\r\nHost: h\r\nX-A: {}\r\n\r\n",
             "a".repeat(n)
         )
     };
-    let (answer, _) = raw(door.address, head(20_000).into_bytes(), SILENCE).await;
+    let (answer, _) = raw(server.address, head(20_000).into_bytes(), SILENCE).await;
     assert!(
         answer.contains("<Code>RequestHeaderSectionTooLarge</Code>"),
         "{answer}"
     );
-    let (answer, _) = raw(door.address, head(1_000_000).into_bytes(), SILENCE).await;
+    let (answer, _) = raw(server.address, head(1_000_000).into_bytes(), SILENCE).await;
     assert!(
         answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
         "{answer}"
@@ -162,34 +162,34 @@ async fn s29_heads_have_a_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s29_a_slow_head_is_cut_off() {
-    let door = Door::open(GatewayConfig {
+    let server = TestServer::open(GatewayConfig {
         head_timeout: Duration::from_millis(300),
         ..GatewayConfig::default()
     })
     .await;
     let begun = Instant::now();
     let bytes = b"GET / HTTP/1.1\r\nHos".to_vec();
-    let (_, closed) = raw(door.address, bytes, Duration::from_secs(10)).await;
+    let (_, closed) = raw(server.address, bytes, Duration::from_secs(10)).await;
     assert!(closed && begun.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_sent_ahead_does_not_cut_the_answer_before_it() {
     let limit = Duration::from_millis(100);
-    let door = Door::open(GatewayConfig {
+    let server = TestServer::open(GatewayConfig {
         head_timeout: limit,
         ..GatewayConfig::default()
     })
     .await;
-    let alice = Client::new(door.address, "ALICEALICEALICEALICE");
-    door.grant_bucket("bkt", "000000000001").await;
+    let alice = Client::new(server.address, "ALICEALICEALICEALICE");
+    server.grant_bucket("bkt", "000000000001").await;
     let size = 32 << 20;
     let put = alice.send("PUT", "/bkt/k", &[], vec![7; size]).await;
     assert_eq!(put.status, 200, "{}", put.text());
-    let host = door.address.to_string();
+    let host = server.address.to_string();
     let target = alice.presign("GET", "/bkt/k", &host);
     let slow_client = move || {
-        let mut stream = TcpStream::connect(door.address).unwrap();
+        let mut stream = TcpStream::connect(server.address).unwrap();
         let head = |end| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{end}\r\n");
         stream.write_all(head("").as_bytes()).unwrap();
         let mut first = [0; 1];
@@ -208,11 +208,11 @@ async fn a_request_sent_ahead_does_not_cut_the_answer_before_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_upload_is_not_asked_for_its_body() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     let bytes = b"PUT /no-such-bucket/k HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\
         Expect: 100-continue\r\n\r\n"
         .to_vec();
-    let (answer, closed) = raw(door.address, bytes, SILENCE).await;
+    let (answer, closed) = raw(server.address, bytes, SILENCE).await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert!(closed && !answer.contains("100 Continue"), "{answer}");
 }
@@ -221,22 +221,22 @@ async fn a_refused_upload_is_not_asked_for_its_body() {
 /// `100 Continue`: it had not asked for more, so there is nothing to continue with.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_without_a_continue_that_was_expected_ends_the_connection() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     let bytes = b"PUT /no-such-bucket/k HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\
         Expect: 100-continue\r\n\r\n"
         .to_vec();
-    let (answer, closed) = raw(door.address, bytes, SILENCE).await;
+    let (answer, closed) = raw(server.address, bytes, SILENCE).await;
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert!(closed && !answer.contains("100 Continue"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s31_refusals_of_strangers_are_counted_apart() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     let bytes = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".to_vec();
-    raw(door.address, bytes, SILENCE).await;
+    raw(server.address, bytes, SILENCE).await;
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &door.registry).unwrap();
+    prometheus_client::encoding::text::encode(&mut text, &server.registry).unwrap();
     assert!(
         text.contains("dhow_s3_strangers_total{code=\"AccessDenied\"} 1"),
         "{text}"
@@ -248,8 +248,8 @@ async fn s31_refusals_of_strangers_are_counted_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_ends_idle_connections() {
-    let door = Door::open(GatewayConfig::default()).await;
-    let address = door.address;
+    let server = TestServer::open(GatewayConfig::default()).await;
+    let address = server.address;
     let idle = TcpStream::connect(address).unwrap();
     raw(
         address,
@@ -258,7 +258,7 @@ async fn closing_ends_idle_connections() {
     )
     .await;
     let begun = Instant::now();
-    door.close().await;
+    server.close().await;
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(TcpStream::connect(address).is_err());
     drop(idle);
@@ -266,12 +266,12 @@ async fn closing_ends_idle_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_reaches_a_client_that_is_still_sending() {
-    let door = Door::open(GatewayConfig::default()).await;
+    let server = TestServer::open(GatewayConfig::default()).await;
     let mut bytes =
         b"PUT /no-such-bucket/k HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n".to_vec();
     bytes.resize(bytes.len() + 900_000, b'x');
     for _ in 0..20 {
-        let (answer, _) = raw(door.address, bytes.clone(), Duration::from_secs(5)).await;
+        let (answer, _) = raw(server.address, bytes.clone(), Duration::from_secs(5)).await;
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     }
 }

@@ -10,7 +10,7 @@ use access::{
         Given, NoValue, Principal, Source, Steps, Target, UserRef, Verdict,
     },
 };
-use cloud::{PolicyTold, UserTold};
+use cloud::{SentPolicy, SentUser};
 
 use crate::{
     IamError,
@@ -45,7 +45,7 @@ impl Named {
     }
 
     /// One that is there. What cannot be read denies all, as it does for requests.
-    fn of_policy(policy: PolicyTold, kind: &'static str, of: DocumentKind<'_>) -> Self {
+    fn of_policy(policy: SentPolicy, kind: &'static str, of: DocumentKind<'_>) -> Self {
         let document = Document::parse(&policy.text, of);
         Self {
             kind: match policy.name.contains(":policy/") {
@@ -64,7 +64,7 @@ impl Named {
 #[derive(Default)]
 struct Who {
     /// Of the caller's account; the account itself without one.
-    user: Option<UserTold>,
+    user: Option<SentUser>,
     /// It is a role, of which a session asks.
     is_role: bool,
 }

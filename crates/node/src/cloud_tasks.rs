@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use admin::failure::Failure;
-use cloud::{Ask, RegionStatus, Told};
+use cloud::{Ask, RegionStatus, RegistryAnswer};
 use gateway::Gateway;
 use peer::Tls;
 use replication::Shipping;
@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     completeness,
     config::Config,
-    link::{self, Link, PeerDoor, Requests},
+    link::{self, Link, PeerHandler, Requests},
     region::{Addresses, Region},
     residency, stored,
 };
@@ -52,7 +52,7 @@ pub fn start(
     if let Some(listener) = peers {
         let requests = Requests::of(gateway);
         region.registry.reads_requests(Arc::new(requests));
-        let door = Arc::new(PeerDoor {
+        let door = Arc::new(PeerHandler {
             region: Arc::clone(region),
             link: Arc::clone(&region.link),
             source: region.replication.source(),
@@ -111,7 +111,7 @@ impl PeerThreads {
     fn start(
         listener: TcpListener,
         tls: Arc<Tls>,
-        door: Arc<PeerDoor>,
+        door: Arc<PeerHandler>,
         stopping: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| Failure::new(format!("cannot answer other regions: {e}"));
@@ -158,7 +158,7 @@ async fn note_heard(region: Arc<Region>) {
     // An error means that the registry is closed.
     let _ = followed.wait_for(|followed| *followed).await;
     loop {
-        let heard = region.registry.heard_at();
+        let heard = region.registry.answered_at();
         if let Some(at) = heard.filter(|_| heard != noted) {
             let dir = region.dir.clone();
             let written = tokio::task::spawn_blocking(move || dir.note_registry_heard(at)).await;
@@ -215,10 +215,10 @@ async fn announce(region: Arc<Region>, at: Addresses) {
                 ready: region.readiness(),
             };
             match upstream.ask(ask).await {
-                Ok(Told::Done) => refused = None,
+                Ok(RegistryAnswer::Done) => refused = None,
                 // Asked again and again; said once.
-                Ok(Told::Refused(why)) if refused.as_ref() == Some(&why) => {}
-                Ok(Told::Refused(why)) => {
+                Ok(RegistryAnswer::Refused(why)) if refused.as_ref() == Some(&why) => {}
+                Ok(RegistryAnswer::Refused(why)) => {
                     tracing::warn!(why, "the registry does not take what this region announces");
                     refused = Some(why);
                 }

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
-use replication::CopyStatus;
+use replication::ReplicaStatus;
 use tokio::time::{Instant, sleep, timeout};
 use types::{BucketDeed, BucketId, Deeds, RegionId};
 
@@ -55,7 +55,7 @@ pub struct Completeness(Mutex<HashMap<BucketId, Entry>>);
 impl Completeness {
     /// Notes the answer of the bucket's home. A replica that takes a snapshot, or whose place in
     /// the log the home does not have any more, counts as not known.
-    pub fn note(&self, deed: &BucketDeed, copies: &[CopyStatus]) {
+    pub fn note(&self, deed: &BucketDeed, copies: &[ReplicaStatus]) {
         let at = Instant::now();
         let mut replicas = HashMap::new();
         for replica in &deed.placement.replicas {
@@ -99,7 +99,7 @@ pub async fn watch(region: Arc<Region>) {
         deeds.truncate(BUCKETS_MAX);
         let ask = |deed: Arc<BucketDeed>| {
             let region = &region;
-            async move { region.copies(&deed).await.is_ok() }
+            async move { region.replicas(&deed).await.is_ok() }
         };
         round(deeds, &mut next, ask).await;
         sleep(ROUND).await;
@@ -181,8 +181,8 @@ mod tests {
         }
     }
 
-    fn copy(region: &str, behind: Option<u64>) -> CopyStatus {
-        CopyStatus {
+    fn copy(region: &str, behind: Option<u64>) -> ReplicaStatus {
+        ReplicaStatus {
             region: region.to_owned(),
             applied: behind.map(|_| 7),
             seeded: None,

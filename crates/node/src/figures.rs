@@ -193,7 +193,7 @@ impl Standing {
         let help = "When the registry last answered; now, where it is kept here.";
         let heard = match region.upstream {
             None => Some(region.clock.now()),
-            Some(_) => region.registry.heard_at(),
+            Some(_) => region.registry.answered_at(),
         };
         if let Some(heard) = heard {
             one(

@@ -39,7 +39,7 @@ pub struct IamForms {
 }
 
 /// A form whose sender is known.
-struct Met {
+struct VerifiedForm {
     identity: Identity,
     form: Form,
     signature: String,
@@ -134,13 +134,13 @@ impl IamForms {
             self.is_kept_here(api.into())?;
             return self.sts.act_unsigned(how, begun, &form).await;
         }
-        let Met {
+        let VerifiedForm {
             identity,
             form,
             signature,
             signed_at,
             until_s,
-        } = self.meet(api, head, body)?;
+        } = self.verify_form(api, head, body)?;
         let asks_who = api == Api::Sts && Sts::only_asks(&form);
         // Who only asks who they are is answered for as long as AWS does, since tools count on it:
         // they sign for a minute, and send the URL on for a quarter of an hour.
@@ -202,7 +202,7 @@ impl IamForms {
     }
 
     /// Who sends a form. Nothing of it is acted on before.
-    fn meet(&self, api: Api, head: &Parts, body: &Bytes) -> Result<Met, IamError> {
+    fn verify_form(&self, api: Api, head: &Parts, body: &Bytes) -> Result<VerifiedForm, IamError> {
         let service = match api {
             Api::Iam => Service::Iam,
             Api::Sts => Service::Sts,
@@ -235,7 +235,7 @@ impl IamForms {
         if proven.until_s.is_some() {
             form = form.without(&Presigned::NAMES);
         }
-        Ok(Met {
+        Ok(VerifiedForm {
             identity: proven.verified.identity,
             signed_at: proven.verified.at,
             form,

@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use replication::CopyState;
+use replication::ReplicaState;
 use types::{Deeds, Judge};
 
 use crate::region::Region;
@@ -175,7 +175,7 @@ impl Engine {
             (
                 "dhow_replication_following",
                 "1 while the source's log is followed; 0 while seeding or stopped.",
-                |f| u64::from(f.state == CopyState::Following),
+                |f| u64::from(f.state == ReplicaState::Following),
             ),
         ];
         for (name, help, figure) in figures {

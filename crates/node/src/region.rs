@@ -11,7 +11,7 @@ use admin::{
 use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
 use replication::{
-    CopyStatus, Far, FarLeases, RenewalShown, Replication, RuleShown, Uploads, Usage, What,
+    Far, FarLeases, RenewalShown, ReplicaStatus, Replication, RuleShown, Uploads, Usage, What,
 };
 use seal::SealingKey;
 use store::{Engine, Local, Upkeep, embedded::EmbeddedConfig, extents::ExtentsConfig};
@@ -235,7 +235,7 @@ impl Region {
     }
 
     /// The state of the replicas of a bucket, as its home knows it.
-    pub async fn copies(&self, deed: &Arc<BucketDeed>) -> Result<Vec<CopyStatus>, String> {
+    pub async fn replicas(&self, deed: &Arc<BucketDeed>) -> Result<Vec<ReplicaStatus>, String> {
         match deed.home == self.id {
             true => {
                 if let Some(doubt) = replication::Regions::home_doubt(&*self.neighbours, deed) {
@@ -244,13 +244,13 @@ impl Region {
                 let copies = self
                     .replication
                     .source()
-                    .copies(&self.counting(deed)?)
+                    .replicas(&self.counting(deed)?)
                     .await;
                 copies.map_err(|e| e.to_string())
             }
             false => {
-                let copies = self.home_of(deed).read(What::Copies).await;
-                let copies: Vec<CopyStatus> = copies.map_err(|e| e.to_string())?;
+                let copies = self.home_of(deed).read(What::Replicas).await;
+                let copies: Vec<ReplicaStatus> = copies.map_err(|e| e.to_string())?;
                 self.watched.completeness.note(deed, &copies);
                 Ok(copies)
             }

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// How long a region waits for the registry before it serves without.
-const HEAR_FIRST: Duration = Duration::from_secs(3);
+const ASK_BEFORE_SERVING: Duration = Duration::from_secs(3);
 
 /// How long a region waits for the others to say what they remember of it before it serves.
 const ASK_FIRST: Duration = Duration::from_secs(3);
@@ -112,7 +112,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let issuing = tls.as_ref().and_then(|tls| tls.issuing.clone());
     let every = Duration::from_secs(config.engine.orphans_every_s);
     let sweeps = sweeps::start(&region.objects, every, &stopping);
-    hear_first(&region).await;
+    ask_before_serving(&region).await;
     let serving = tokio::spawn(door.serve(s3, stopping()));
     // An ACME server connects to the listener.
     let certificates = tls.map(|tls| tokio::spawn(keep_up(tls, &region)));
@@ -239,7 +239,7 @@ fn admin_of(
 /// Before it serves, a region asks the others what they remember of it, and the registry, since its
 /// buckets may have got another home while it was away. When nobody answers it goes on with what it
 /// knows.
-async fn hear_first(region: &Region) {
+async fn ask_before_serving(region: &Region) {
     region.starts.asked_once(ASK_FIRST).await;
     if region.upstream.is_none() {
         return;
@@ -251,7 +251,10 @@ async fn hear_first(region: &Region) {
         region.replication.promises().asked_once().await;
         followed
     };
-    if tokio::time::timeout(HEAR_FIRST, waiting).await.is_err() {
+    if tokio::time::timeout(ASK_BEFORE_SERVING, waiting)
+        .await
+        .is_err()
+    {
         let heard = region.dir.registry_heard().map(|at| at.iso8601());
         tracing::warn!(
             last_heard = heard.as_deref().unwrap_or("never"),

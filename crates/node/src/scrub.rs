@@ -82,7 +82,7 @@ pub struct ScrubState {
 
 /// What the rows of a bucket said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Reported {
     /// Which extents each refers to.
     All,
     /// Some did not say that.
@@ -220,8 +220,8 @@ impl ScrubJob {
             }
             let told = self.look_at_bucket(region, &deed, repair, (known, &mut extents));
             let told = told.await?;
-            whole &= told == Told::All;
-            if told != Told::Unread {
+            whole &= told == Reported::All;
+            if told != Reported::Unread {
                 read_whole.insert(deed.id.0);
             }
         }
@@ -256,9 +256,9 @@ impl ScrubJob {
         deed: &Arc<BucketDeed>,
         repair: bool,
         (known, extents): (&Known, &mut HashSet<BlobId>),
-    ) -> Result<Told, Failure> {
+    ) -> Result<Reported, Failure> {
         let permit = permit(deed);
-        let (mut from, mut told) = (None, Told::All);
+        let (mut from, mut told) = (None, Reported::All);
         loop {
             let page = region.objects.damage_page(&permit, from, known, PAGE);
             let page = match page.await {
@@ -266,12 +266,12 @@ impl ScrubJob {
                 Err(objects::Error::Store(store::StoreError::Corrupt(why))) => {
                     let text = format!("rows of bucket {} cannot be read: {why}", deed.name);
                     self.state.lock().is_damaged(text);
-                    return Ok(Told::Unread);
+                    return Ok(Reported::Unread);
                 }
                 Err(error) => return Err(Failure::new(error.to_string())),
             };
             if page.unread {
-                told = Told::Some;
+                told = Reported::Some;
             }
             for id in &page.referred {
                 extents.remove(id);
@@ -282,7 +282,7 @@ impl ScrubJob {
             for version in &page.versions {
                 let stays = self.look_at_version(region, version, repair).await;
                 if stays && version.hides_extents() {
-                    told = Told::Some;
+                    told = Reported::Some;
                 }
             }
             self.tick(&*region.clock);

@@ -197,7 +197,7 @@ impl Objects {
         };
         for _ in 0..TRIES_MAX {
             let bucket = self.readable_bucket(deed).await?;
-            if let Some(view) = self.view_at_hand(&bucket, key, request, want)? {
+            if let Some(view) = self.cached_view(&bucket, key, request, want)? {
                 return Ok(view);
             }
             let stored = self
@@ -227,7 +227,7 @@ impl Objects {
 
     /// What the row of the current version says, if it is in memory and has all that is asked for.
     /// The usual read of a small object; it waits for nothing.
-    fn view_at_hand(
+    fn cached_view(
         &self,
         bucket: &Bucket,
         key: &ObjectKey,
@@ -238,7 +238,7 @@ impl Objects {
             return Ok(None);
         }
         let row_key = rows::current(key.as_bytes());
-        let Some(row) = self.engine.index.at_hand(bucket.partition, &row_key, want) else {
+        let Some(row) = self.engine.index.cached(bucket.partition, &row_key, want) else {
             return Ok(None);
         };
         let record = ObjectRecord::decode(&row.value)?;
@@ -457,7 +457,7 @@ pub(crate) fn check_marker(
 
 /// One part's place in its object.
 #[derive(Clone, Copy)]
-struct PartPlace {
+struct PartSpan {
     start: u64,
     end: u64,
     checksum: Option<ChecksumValue>,
@@ -469,8 +469,8 @@ fn locate(
     record: &ObjectRecord,
     payload: Option<&Bytes>,
     part: Option<u32>,
-) -> Result<(Vec<BlobRef>, Option<PartPlace>)> {
-    let whole = PartPlace {
+) -> Result<(Vec<BlobRef>, Option<PartSpan>)> {
+    let whole = PartSpan {
         start: 0,
         end: record.size,
         checksum: record.checksum,
@@ -491,7 +491,7 @@ fn locate_part(
     record: &ObjectRecord,
     payload: Option<&Bytes>,
     part: Option<u32>,
-) -> Result<(Vec<BlobRef>, Option<PartPlace>)> {
+) -> Result<(Vec<BlobRef>, Option<PartSpan>)> {
     if !matches!(record.body, ObjectBody::Parts(_)) {
         return Err(Error::NoSuchPartNumber);
     }
@@ -501,7 +501,7 @@ fn locate_part(
     for found in &manifest {
         let end = start + found.size;
         if part == Some(u32::from(found.number)) {
-            place = Some(PartPlace {
+            place = Some(PartSpan {
                 start,
                 end,
                 checksum: found.checksum,

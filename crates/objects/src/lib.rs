@@ -75,12 +75,12 @@ pub use records::{
     Effect, Fields, FollowCursor, KindRow, ObjectAttributes, ObjectList, SetAt, Shipped,
     ShippedChange, ShippedPart, StoredPolicy, Versioning, decode_bucket_list, encode_bucket_list,
 };
-pub use repair::{DamagePage, DamagedVersion, Known, Mended, Suspect};
+pub use repair::{DamagePage, DamagedVersion, Known, Repaired, Suspect};
 pub use replicate::{
     AHEAD_MAX_MS, Applied, BodySource, Census, ChangePage, CountedTo, Logged, OnWord, Removals,
-    RemovalsPage, Removed, SetAside, SnapshotPage, Telling, VersionName, Word, Words,
+    RemovalsPage, Removed, Report, SetAside, SnapshotPage, VersionName, Word, Words,
 };
-pub use replication_status::{Copies, ReplicationStatus};
+pub use replication_status::{Replicas, ReplicationStatus};
 pub use rules::{Candidate, Rule, RuleProgress, RuleStates, RuleStatus, Rules, Sent, copy_by_rule};
 pub use sealed::{Lease, Leases, Named, Sealer, sealed_name};
 pub use store::StoreError;

@@ -41,7 +41,7 @@ pub(crate) struct ByClient {
     /// The epoch of the deed that permitted it.
     pub epoch: u64,
     /// At a replica; the home reads it later.
-    pub at_copy: bool,
+    pub at_replica: bool,
 }
 
 /// Which of the changes that clients made in a region.
@@ -61,7 +61,7 @@ pub(crate) fn note_gone(batch: Batch, key: &ObjectKey, record: &ObjectRecord) ->
 
 impl Objects {
     /// Whether clients write here at a replica.
-    pub(crate) fn takes_at_copy(&self, deed: &BucketDeed) -> bool {
+    pub(crate) fn takes_at_replica(&self, deed: &BucketDeed) -> bool {
         deed.placement.writes == Writes::Any && deed.holding(&self.region) == Holding::Replica
     }
 
@@ -69,7 +69,7 @@ impl Objects {
     pub(crate) fn by_client(&self, deed: &BucketDeed) -> ByClient {
         ByClient {
             epoch: deed.epoch,
-            at_copy: self.takes_at_copy(deed),
+            at_replica: self.takes_at_replica(deed),
         }
     }
 

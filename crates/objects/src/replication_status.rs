@@ -19,7 +19,7 @@ pub enum ReplicationStatus {
 }
 
 /// What a region knows of the other regions that hold a bucket.
-pub trait Copies: Send + Sync {
+pub trait Replicas: Send + Sync {
     /// Whether all replicas have applied what the home, which is here, had committed up to
     /// `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;
@@ -38,7 +38,7 @@ impl Objects {
         permit: &Permit,
         key: &ObjectKey,
         info: &ObjectInfo,
-        copies: &dyn Copies,
+        replicas: &dyn Replicas,
     ) -> Result<Option<ReplicationStatus>> {
         let deed = permit.deed().ok_or(Error::WrongPermit)?;
         check_key(permit, permit.covers_key(key))?;
@@ -46,7 +46,7 @@ impl Objects {
         if copied && deed.holding(&self.region) != Holding::Home {
             let made_here = deed.placement.writes == Writes::Any && self.made_here(info.id);
             return Ok(Some(
-                match made_here && !copies.read_by_home(deed, info.position) {
+                match made_here && !replicas.read_by_home(deed, info.position) {
                     true => ReplicationStatus::Pending,
                     false => ReplicationStatus::Replica,
                 },
@@ -56,7 +56,7 @@ impl Objects {
             false => RuleStatus::None,
             true => Box::pin(self.rule_status(permit, key, info)).await?,
         };
-        let pending = copied && !copies.replicated(deed, info.position);
+        let pending = copied && !replicas.replicated(deed, info.position);
         Ok(match by_rules {
             RuleStatus::Failed => Some(ReplicationStatus::Failed),
             RuleStatus::Pending => Some(ReplicationStatus::Pending),

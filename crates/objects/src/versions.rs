@@ -166,7 +166,7 @@ impl Objects {
                 Some(current) => batch.guard(current.guard()),
             };
             let by = self.by_client(deed);
-            let place = (new.key, by.at_copy);
+            let place = (new.key, by.at_replica);
             let way = self.make_way(&bucket, place, current, record.null, batch);
             let (made, removed) = way.await?;
             batch = made;
@@ -532,7 +532,7 @@ impl Objects {
         batch = bury(batch, found)?;
         let (kind, epoch) = match why {
             Going::ByClient(by) => {
-                if by.at_copy {
+                if by.at_replica {
                     batch = note_gone(batch, key, &found.record);
                 }
                 (ChangeKind::Delete, Some(by.epoch))

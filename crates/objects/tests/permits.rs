@@ -10,9 +10,9 @@ use access::{
 };
 use bytes::Bytes;
 use objects::{
-    CompleteUpload, Copies, CopyInput, CopySource, CreateUpload, DisplayVersion, Error, GetRequest,
+    CompleteUpload, CopyInput, CopySource, CreateUpload, DisplayVersion, Error, GetRequest,
     ListRequest, ObjectAttributes, Objects, PartInput, PartSource, PutInput, ReadConditions,
-    Result, Versioning, WriteConditions,
+    Replicas, Result, Versioning, WriteConditions,
 };
 use store::{Engine, Index, PartitionId, ScanRange, memory::Memory};
 use types::{
@@ -20,9 +20,9 @@ use types::{
     RegionId, SeededRandom, TestClock, Timestamp, UploadId, body::MemoryBody,
 };
 
-struct NoCopies;
+struct NoReplicas;
 
-impl Copies for NoCopies {
+impl Replicas for NoReplicas {
     fn replicated(&self, _: &BucketDeed, _: u64) -> bool {
         false
     }
@@ -124,7 +124,7 @@ impl Bench {
             account_block: access::PublicAccessBlock::NONE,
             deed: Some(&self.deed),
             here: &Place::unknown(RegionId::new("home")),
-            via: &Via::Door,
+            via: &Via::Client,
         };
         authorize(&ask, &facts).unwrap()
     }
@@ -276,7 +276,7 @@ impl Bench {
                     ..GetRequest::default()
                 };
                 let view = objects.head(&reading, &at, &request).await?;
-                let status = objects.replication_status(permit, &at, &view.info, &NoCopies);
+                let status = objects.replication_status(permit, &at, &view.info, &NoReplicas);
                 status.await.map(drop)
             }
             other => panic!("{other}"),

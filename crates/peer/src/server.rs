@@ -22,7 +22,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use types::{ConnectionPlace, Connections, RegionId};
+use types::{ConnectionSlot, Connections, RegionId};
 
 use crate::{
     BoxBody, Kind, NoRoom, Room, RoomLimits, Tls,
@@ -227,7 +227,7 @@ pub async fn serve_within(
         };
         match accepted {
             Ok((socket, from)) => {
-                let Some(place) = Place::take(&handshakes, from) else {
+                let Some(place) = PeerSlot::take(&handshakes, from) else {
                     continue;
                 };
                 let (server, stop) = (Arc::clone(&server), stop.subscribe());
@@ -249,12 +249,12 @@ pub async fn serve_within(
 }
 
 /// A place among connections that others may need.
-struct Place {
-    place: ConnectionPlace,
+struct PeerSlot {
+    place: ConnectionSlot,
     needed: Arc<Notify>,
 }
 
-impl Place {
+impl PeerSlot {
     fn take(of: &Arc<Connections>, from: SocketAddr) -> Option<Self> {
         let needed = Arc::new(Notify::new());
         let tell = Arc::clone(&needed);
@@ -268,7 +268,7 @@ impl Server {
         self: Arc<Self>,
         socket: TcpStream,
         from: SocketAddr,
-        handshaking: Place,
+        handshaking: PeerSlot,
         mut stop: watch::Receiver<bool>,
     ) {
         // Answers are small frames; waiting for more to send with them only adds delay.
@@ -307,7 +307,7 @@ impl Server {
                 }
             }
             None => {
-                let Some(place) = Place::take(&self.strangers, from) else {
+                let Some(place) = PeerSlot::take(&self.strangers, from) else {
                     return tracing::warn!(%from, "too many strangers are at work");
                 };
                 drop(handshaking);
@@ -338,7 +338,7 @@ impl Server {
         &self,
         stream: TlsStream<TcpStream>,
         facts: Option<Facts>,
-        place: Option<Arc<Place>>,
+        place: Option<Arc<PeerSlot>>,
         mut stop: watch::Receiver<bool>,
     ) {
         let mut changes = self.tls.changes();

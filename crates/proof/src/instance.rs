@@ -5,7 +5,7 @@
 
 mod starts;
 
-pub use starts::{Finding, Found, Heard, Own, Remembered};
+pub use starts::{Finding, Found, Own, Received, Remembered};
 
 use serde::{Deserialize, Serialize};
 

@@ -52,9 +52,9 @@ impl std::fmt::Debug for MapKey {
 
 /// Where a chain is in the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place(pub [u8; 16]);
+pub struct LeafIndex(pub [u8; 16]);
 
-impl Place {
+impl LeafIndex {
     /// Of the chain of the bucket of that name.
     pub fn of_bucket(name: &str) -> Self {
         Self::of("bucket", name)
@@ -121,7 +121,7 @@ pub struct ChainHead {
 
 impl ChainHead {
     /// Before the first entry.
-    pub fn first(key: &MapKey, place: &Place) -> Self {
+    pub fn first(key: &MapKey, place: &LeafIndex) -> Self {
         Self {
             count: 0,
             link: salt(key, 2, &[], place),
@@ -132,7 +132,7 @@ impl ChainHead {
 /// An entry of the audit log without the entry before it there, which is about somebody else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
+pub struct OwnEntry {
     /// Its number in the audit log.
     pub number: u64,
     /// When, in milliseconds since 1970.
@@ -147,7 +147,7 @@ pub struct Told {
     pub detail: String,
 }
 
-impl From<Entry> for Told {
+impl From<Entry> for OwnEntry {
     fn from(entry: Entry) -> Self {
         Self {
             number: entry.number,
@@ -160,7 +160,7 @@ impl From<Entry> for Told {
     }
 }
 
-impl Told {
+impl OwnEntry {
     /// The chain's head after this entry.
     pub fn after(&self, before: &ChainHead) -> ChainHead {
         let count = before.count.saturating_add(1);
@@ -183,23 +183,23 @@ impl Told {
     }
 
     /// The chain that it continues.
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<LeafIndex> {
         place_of(&self.action, &self.subject)
     }
 }
 
 /// Which chain an entry continues; `None` when it is of none.
-pub fn place_of(action: &str, subject: &str) -> Option<Place> {
+pub fn place_of(action: &str, subject: &str) -> Option<LeafIndex> {
     match action {
         // They change where a region is reached and its certificates, but not what it is.
         "region.announce" | "region.renew" => None,
-        _ if action.starts_with("region.") => Some(Place::of_regions()),
-        _ if action.starts_with("bucket.") => Some(Place::of_bucket(subject)),
+        _ if action.starts_with("region.") => Some(LeafIndex::of_regions()),
+        _ if action.starts_with("bucket.") => Some(LeafIndex::of_bucket(subject)),
         _ => None,
     }
 }
 
-fn salt(key: &MapKey, kind: u8, number: &[u8], place: &Place) -> Hash {
+fn salt(key: &MapKey, kind: u8, number: &[u8], place: &LeafIndex) -> Hash {
     let hash = Sha256::new()
         .chain_update(key.0)
         .chain_update([kind])
@@ -208,12 +208,12 @@ fn salt(key: &MapKey, kind: u8, number: &[u8], place: &Place) -> Hash {
     Hex(hash.finalize().into())
 }
 
-fn empty_salt(key: &MapKey, depth: usize, prefix: &Place) -> Hash {
+fn empty_salt(key: &MapKey, depth: usize, prefix: &LeafIndex) -> Hash {
     // 128 at most.
     salt(key, 0, &[depth as u8], prefix)
 }
 
-fn leaf_salt(key: &MapKey, place: &Place, count: u64) -> Hash {
+fn leaf_salt(key: &MapKey, place: &LeafIndex, count: u64) -> Hash {
     salt(key, 1, &count.to_be_bytes(), place)
 }
 
@@ -222,7 +222,7 @@ fn empty_hash(salt: &Hash) -> Hash {
     Hex(hash.finalize().into())
 }
 
-fn leaf_hash(place: &Place, salt: &Hash, head: &ChainHead) -> Hash {
+fn leaf_hash(place: &LeafIndex, salt: &Hash, head: &ChainHead) -> Hash {
     let message = Encoder::new("dhow map leaf v1")
         .bytes(&place.0)
         .bytes(&salt.0)
@@ -241,7 +241,7 @@ fn node_hash(left: &Hash, right: &Hash) -> Hash {
 }
 
 /// One level up: `hash` is below `depth` on the path to `place`.
-fn up(place: &Place, depth: usize, hash: &Hash, sibling: &Hash) -> Hash {
+fn up(place: &LeafIndex, depth: usize, hash: &Hash, sibling: &Hash) -> Hash {
     match place.right(depth) {
         true => node_hash(sibling, hash),
         false => node_hash(hash, sibling),
@@ -249,11 +249,11 @@ fn up(place: &Place, depth: usize, hash: &Hash, sibling: &Hash) -> Hash {
 }
 
 /// A chain in the map.
-pub type Leaf = (Place, ChainHead);
+pub type Leaf = (LeafIndex, ChainHead);
 
 /// The hash of the subtree at `depth` whose leaves are `leaves`, in order of place, all of them
 /// below `prefix`.
-fn subtree(key: &MapKey, depth: usize, prefix: &Place, leaves: &[Leaf]) -> Hash {
+fn subtree(key: &MapKey, depth: usize, prefix: &LeafIndex, leaves: &[Leaf]) -> Hash {
     match leaves {
         [] => empty_hash(&empty_salt(key, depth, prefix)),
         [(place, head)] => {
@@ -274,7 +274,7 @@ fn subtree(key: &MapKey, depth: usize, prefix: &Place, leaves: &[Leaf]) -> Hash 
     }
 }
 
-impl Place {
+impl LeafIndex {
     /// With the bit below `depth` turned round.
     fn flipped(&self, depth: usize) -> Self {
         let mut other = *self;
@@ -291,7 +291,7 @@ fn split(leaves: &[Leaf], depth: usize) -> (&[Leaf], &[Leaf]) {
 
 /// The root of the map with these chains, which are in order of place, each place once.
 pub fn root(key: &MapKey, leaves: &[Leaf]) -> Hash {
-    subtree(key, 0, &Place([0; 16]), leaves)
+    subtree(key, 0, &LeafIndex([0; 16]), leaves)
 }
 
 /// What is at a place of the map, shown by the hashes beside the path to it.
@@ -317,7 +317,7 @@ pub enum Ending {
 impl MapProof {
     /// Whether it shows that the chain at `place` ends with `head` (`None`: that there is no chain)
     /// in the map with this root.
-    pub fn shows(&self, root: &Hash, place: &Place, head: Option<&ChainHead>) -> bool {
+    pub fn shows(&self, root: &Hash, place: &LeafIndex, head: Option<&ChainHead>) -> bool {
         let depth = self.siblings.len();
         let end = match (&self.ending, head) {
             (Ending::Chain(salt), Some(head)) if depth == DEPTH => leaf_hash(place, salt, head),
@@ -335,7 +335,7 @@ impl MapProof {
 /// Goes on with a proof from `depth` to the end of the path; `leaves` are all below it, in order.
 fn descend(
     key: &MapKey,
-    place: &Place,
+    place: &LeafIndex,
     from: usize,
     leaves: &[Leaf],
     mut siblings: Vec<Hash>,
@@ -364,7 +364,7 @@ fn descend(
 #[derive(Debug)]
 pub struct Chains {
     key: MapKey,
-    heads: std::collections::BTreeMap<Place, ChainHead>,
+    heads: std::collections::BTreeMap<LeafIndex, ChainHead>,
 }
 
 impl Chains {
@@ -383,7 +383,7 @@ impl Chains {
         };
         let first = || ChainHead::first(&self.key, &place);
         let head = self.heads.entry(place).or_insert_with(first);
-        *head = Told::from(entry.clone()).after(head);
+        *head = OwnEntry::from(entry.clone()).after(head);
     }
 
     /// The root of the map with all of them.

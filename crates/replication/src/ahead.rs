@@ -73,7 +73,7 @@ impl Follower {
         let head = self.far.ask(What::Head).await?;
         self.apply_all(permit, &head).await?;
         if !self.far.sealed {
-            self.hear_removals(permit, known).await?;
+            self.exchange_removals(permit, known).await?;
         }
         cursor.position = Position(head.position);
         cursor.snapshot = Some(bytes::Bytes::from_static(b"c"));

@@ -15,7 +15,7 @@ use store::Position;
 use types::{Clock, ObjectKey, VersionId, deed::BoxFuture};
 
 use crate::{
-    CopyState, Following, Regions, ReplicationError, Status,
+    Following, Regions, ReplicaState, ReplicationError, Status,
     client::Far,
     frames::Answer,
     said::By,
@@ -109,7 +109,7 @@ impl Follow for Follower {
         let (bucket, region) = (&self.far.deed.name, &self.far.region);
         tracing::warn!(%bucket, %region, %error, "cannot follow; tried again");
         self.shows(|f| {
-            f.state = CopyState::Stopped;
+            f.state = ReplicaState::Stopped;
             f.error = Some(error.to_string());
         });
     }
@@ -133,7 +133,7 @@ impl Follower {
         })
     }
 
-    pub(crate) fn say(&self, state: CopyState) {
+    pub(crate) fn say(&self, state: ReplicaState) {
         self.shows(|f| {
             f.state = state;
             f.error = None;
@@ -165,13 +165,13 @@ impl Follower {
             return Ok(At::Ahead(by, cursor));
         }
         if cursor.snapshot.is_some() {
-            self.say(CopyState::Seeding);
+            self.say(ReplicaState::Seeding);
             // A snapshot holds changes that came after its position.
             self.settled(false);
             self.stands_nowhere();
             return Ok(At::Snapshot(cursor));
         }
-        self.say(CopyState::Following);
+        self.say(ReplicaState::Following);
         self.stands_at(cursor.position);
         Ok(At::Log(InLog::from(cursor)))
     }
@@ -181,7 +181,7 @@ impl Follower {
     /// the bucket under an earlier epoch hands over what it alone has.
     async fn begin(&self, before: Option<&FollowCursor>) -> Result<(), ReplicationError> {
         let permit = &self.permit()?;
-        self.say(CopyState::Seeding);
+        self.say(ReplicaState::Seeding);
         if !self.far.sealed && self.far.deed.epoch > 1 {
             // What is in the log now is all that earlier deeds permitted.
             self.objects.fence(permit).await?;
@@ -193,11 +193,11 @@ impl Follower {
         // A sealed replica has nothing of its own; what another home sealed goes when the snapshot
         // is whole.
         if !self.far.sealed {
-            self.hear_anew(permit, before).await?;
+            self.exchange_again(permit, before).await?;
             // The old home has no cursor at the new one, but versions of its own.
             let (mine, _) = self.objects.census(permit, None, 1).await?;
             if self.far.deed.epoch > 1 {
-                self.tell_removals().await?;
+                self.send_removals().await?;
             }
             if before.is_some() || !mine.is_empty() {
                 self.catch_up(permit).await?;
@@ -230,14 +230,14 @@ impl Follower {
 
     /// A snapshot does not say what was removed. What the home's log says of that is known here up
     /// to where it was followed.
-    async fn hear_anew(
+    async fn exchange_again(
         &self,
         permit: &Permit,
         before: Option<&FollowCursor>,
     ) -> Result<(), ReplicationError> {
         let known = before.filter(|cursor| cursor.snapshot.is_none());
         let known = known.map_or(Position(0), |cursor| cursor.position);
-        self.hear_removals(permit, known).await
+        self.exchange_removals(permit, known).await
     }
 
     /// Has the home read something here, from its beginning until it has read all.

@@ -63,7 +63,7 @@ impl Source {
     fn gate(&self, deed: &Arc<BucketDeed>, from: &Place, what: &What) -> Result<Admitted, Refused> {
         let here = self.regions.here();
         match what {
-            What::Copies | What::Usage | What::Uploads | What::Rules | What::Renewal => {
+            What::Replicas | What::Usage | What::Uploads | What::Rules | What::Renewal => {
                 let keeps = self.regions.keeps_registry(&from.region);
                 let counting = authorize_counting(deed, &here, from, keeps);
                 counting.map(Admitted::Counts).map_err(refused)

@@ -15,7 +15,7 @@ use ::follow::Step;
 use access::{Permit, authorize_receiving, authorize_sending};
 use http::Response;
 use objects::{
-    Applied, FollowCursor, Objects, Own, Removed, ShippedChange, Telling, VersionName, Word,
+    Applied, FollowCursor, Objects, Own, Removed, Report, ShippedChange, VersionName, Word,
 };
 use peer::{BoxBody, Held, Room};
 use store::Position;
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use types::{BodyError, BucketDeed, Holding, Place, Writes};
 
 use crate::{
-    CopyState, Divergence, ReplicationError, Source,
+    Divergence, ReplicaState, ReplicationError, Source,
     answers::{Refused, failed, json, refused, take},
     client::Far,
     follow::{At, Follower, InLog, is_news, key_of, not_at_once, stands_still},
@@ -46,7 +46,7 @@ impl Follower {
         // A position from before is behind all that is of this epoch.
         let cursor = FollowCursor { epoch, ..before };
         let noted = self.note_gathered(&permit, &cursor).await?;
-        self.say(CopyState::Following);
+        self.say(ReplicaState::Following);
         Ok(At::Own(InLog::from(cursor), noted))
     }
 
@@ -501,7 +501,7 @@ impl Source {
         let since = deed.epoch;
         let (objects, region) = (&self.objects, &from.region);
         if !objects
-            .may_tell(&permit, region, since, Telling::Changes)
+            .may_tell(&permit, region, since, Report::Changes)
             .await?
         {
             return Ok(done);
@@ -515,7 +515,7 @@ impl Source {
         };
         let gathered = reader.gather_former(after).await;
         if gathered.as_ref().is_ok_and(|gathered| gathered.done) {
-            objects.has_told(&permit, region, Telling::Changes).await?;
+            objects.has_told(&permit, region, Report::Changes).await?;
         }
         if deed.placement.writes != Writes::Any {
             self.status.forget(deed.id, &from.region);

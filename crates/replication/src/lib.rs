@@ -54,7 +54,7 @@ pub use rules::{RuleShown, Shipping};
 pub use rules_far::ask_destination;
 pub use said::Said;
 pub use source::Source;
-pub use status::{CopyState, CopyStatus, Following, Status};
+pub use status::{Following, ReplicaState, ReplicaStatus, Status};
 pub use transport::Transport;
 pub use wire::{ASK_BYTES_MAX, Ask, LEASE_MAX, PATH, Uploads, Usage, What, Yielded};
 pub use words::OnWordOf;

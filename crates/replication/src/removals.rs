@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving};
-use objects::{Removed, ShippedChange, Telling, Word};
+use objects::{Removed, Report, ShippedChange, Word};
 use store::Position;
 use tokio::time::Instant;
 use types::{BucketDeed, Holding, Place};
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long the home works on one answer before it says how far it came.
-const HEAR_WITHIN: Duration = Duration::from_secs(10);
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A page of what was removed in the other region, and where to go on.
 async fn page(far: &Far, after: u64) -> Result<(Vec<Removed>, u64), ReplicationError> {
@@ -47,7 +47,7 @@ async fn page(far: &Far, after: u64) -> Result<(Vec<Removed>, u64), ReplicationE
 impl Follower {
     /// At a replica: takes over what was removed at the home, as far back as the home's log reaches
     /// and this region does not know it.
-    pub(crate) async fn hear_removals(
+    pub(crate) async fn exchange_removals(
         &self,
         permit: &Permit,
         known: Position,
@@ -64,7 +64,7 @@ impl Follower {
     }
 
     /// At a replica: has the home take over what is known here to be removed.
-    pub(crate) async fn tell_removals(&self) -> Result<(), ReplicationError> {
+    pub(crate) async fn send_removals(&self) -> Result<(), ReplicationError> {
         self.until_read(|after| What::Hear { after }).await
     }
 }
@@ -96,28 +96,28 @@ impl Source {
             )));
         }
         let permit = authorize_receiving(deed, &here, from)?;
-        let mut heard = Gathered {
+        let mut page_of_removals = Gathered {
             position: after,
             done: false,
         };
         let Some(_place) = self.handover.place(deed.id, &from.region) else {
-            return Ok(heard);
+            return Ok(page_of_removals);
         };
         // Once for each time that this region became the home: what a replica knows of before.
         let (objects, region) = (&self.objects, &from.region);
         let since = self.regions.home_since(deed).await;
         let since = since.map_err(ReplicationError::Refused)?;
         if !objects
-            .may_tell(&permit, region, since, Telling::Removals)
+            .may_tell(&permit, region, since, Report::Removals)
             .await?
         {
-            heard.done = true;
-            return Ok(heard);
+            page_of_removals.done = true;
+            return Ok(page_of_removals);
         }
         let far = self.handover.far(deed, from);
-        let until = Instant::now() + HEAR_WITHIN;
-        while !heard.done && Instant::now() < until {
-            let (removed, next) = page(&far, heard.position).await?;
+        let until = Instant::now() + EXCHANGE_WITHIN;
+        while !page_of_removals.done && Instant::now() < until {
+            let (removed, next) = page(&far, page_of_removals.position).await?;
             let (removed, hits) = objects.believed(&permit, removed).await?;
             let noted = objects.note_on_word(&permit, region, Word::Former, &hits);
             noted.await?;
@@ -132,12 +132,12 @@ impl Source {
                 };
                 self.regions.report(divergence).await;
             }
-            heard.done = next == heard.position;
-            heard.position = next;
+            page_of_removals.done = next == page_of_removals.position;
+            page_of_removals.position = next;
         }
-        if heard.done {
-            objects.has_told(&permit, region, Telling::Removals).await?;
+        if page_of_removals.done {
+            objects.has_told(&permit, region, Report::Removals).await?;
         }
-        Ok(heard)
+        Ok(page_of_removals)
     }
 }

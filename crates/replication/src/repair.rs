@@ -12,7 +12,7 @@ use std::{
 use access::{
     Permit, SystemReason, authorize_receiving, authorize_receiving_sealed, authorize_system,
 };
-use objects::{DamagedVersion, Mended, Shipped, ShippedChange, Suspect};
+use objects::{DamagedVersion, Repaired, Shipped, ShippedChange, Suspect};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use types::{BucketDeed, Holding, RegionId};
@@ -127,10 +127,10 @@ impl Replication {
             access::Action::ReplicateInto,
             &damaged.deed,
         );
-        match self.objects.mend_from_memory(&own, damaged).await {
-            Ok(Some(Mended::Done)) => return Repair::Done(here),
-            Ok(Some(Mended::Changed)) => return Repair::Changed,
-            Ok(Some(Mended::Other(_)) | None) => {}
+        match self.objects.repair_from_memory(&own, damaged).await {
+            Ok(Some(Repaired::Done)) => return Repair::Done(here),
+            Ok(Some(Repaired::Changed)) => return Repair::Changed,
+            Ok(Some(Repaired::Other(_)) | None) => {}
             Err(error) => return Repair::Not(error.to_string()),
         }
         let sources = sources(&damaged.deed, &here);
@@ -144,9 +144,9 @@ impl Replication {
                 continue;
             }
             match self.repair_from(damaged, &region).await {
-                Ok(Mended::Done) => return Repair::Done(region),
-                Ok(Mended::Changed) => return Repair::Changed,
-                Ok(Mended::Other(what)) => whys.push(format!(
+                Ok(Repaired::Done) => return Repair::Done(region),
+                Ok(Repaired::Changed) => return Repair::Changed,
+                Ok(Repaired::Other(what)) => whys.push(format!(
                     "what region {region} has of it is not the same: {what} differs"
                 )),
                 Err(error) => {
@@ -165,7 +165,7 @@ impl Replication {
         &self,
         damaged: &DamagedVersion,
         region: &RegionId,
-    ) -> Result<Mended, ReplicationError> {
+    ) -> Result<Repaired, ReplicationError> {
         let permit = self.may_take(&damaged.deed, region)?;
         let far = Far {
             sealed: damaged.deed.holding(&self.regions.here().region) == Holding::Sealed,
@@ -178,7 +178,7 @@ impl Replication {
         };
         let objects = &self.objects;
         Ok(objects
-            .mend(&permit, damaged, &source, &far, &still)
+            .repair_version(&permit, damaged, &source, &far, &still)
             .await?)
     }
 

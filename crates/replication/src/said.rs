@@ -47,12 +47,12 @@ enum As {
 pub struct Said {
     asks: As,
     handed: AtomicU64,
-    heard: Mutex<Heard>,
+    received: Mutex<Received>,
 }
 
 /// What was read of the other region.
 #[derive(Debug, Default)]
-struct Heard {
+struct Received {
     /// The start that has all of it; none before the first answer to this start of the asker.
     from: Option<u64>,
     /// Its log went at least so far when it last answered.
@@ -91,26 +91,26 @@ impl Said {
 
     /// What was read of the other region is from before this position of its log.
     pub(crate) fn reach(&self) -> u64 {
-        self.heard.lock().end
+        self.received.lock().end
     }
 
     /// The same was noted before this start.
     pub(crate) fn resumes(&self, reach: u64) {
-        let mut heard = self.heard.lock();
-        if heard.from.is_none() {
-            heard.end = heard.end.max(reach);
+        let mut received = self.received.lock();
+        if received.from.is_none() {
+            received.end = received.end.max(reach);
         }
     }
 
     /// Changes up to `position` in the other region's log may be applied from now on.
     pub(crate) fn reaches(&self, position: u64) {
-        let mut heard = self.heard.lock();
-        heard.end = heard.end.max(position);
+        let mut received = self.received.lock();
+        received.end = received.end.max(position);
     }
 
     /// Nothing was read of the other region: all that is here will be handed over to it.
     pub(crate) fn begins(&self) {
-        *self.heard.lock() = Heard::default();
+        *self.received.lock() = Received::default();
     }
 
     /// An answer comes; answers whether it is to be used. One about changes says itself whether
@@ -119,18 +119,18 @@ impl Said {
         if self.asks == As::Reader {
             return true;
         }
-        let mut heard = self.heard.lock();
-        if let Some(to) = &mut heard.to {
+        let mut received = self.received.lock();
+        if let Some(to) = &mut received.to {
             let same = by.is(to.start);
             to.end = if same { to.end.max(by.end) } else { to.end };
-            heard.is_other |= !same;
+            received.is_other |= !same;
             return same;
         }
-        match heard.from {
-            Some(from) if by.is(from) => heard.end = heard.end.max(by.end),
-            None if heard.end == 0 => (heard.from, heard.end) = (Some(by.start), by.end),
+        match received.from {
+            Some(from) if by.is(from) => received.end = received.end.max(by.end),
+            None if received.end == 0 => (received.from, received.end) = (Some(by.start), by.end),
             _ => {
-                heard.is_other = true;
+                received.is_other = true;
                 return matches!(what, What::Changes { .. })
                     || types::planted("any-start-is-believed");
             }
@@ -140,39 +140,39 @@ impl Said {
 
     /// Whether another start has answered than the one that has all that was read.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        let heard = self.heard.lock();
-        heard.is_other || (heard.from.is_none() && heard.end > 0)
+        let received = self.received.lock();
+        received.is_other || (received.from.is_none() && received.end > 0)
     }
 
     /// This start of the other region has all that was read.
     pub(crate) fn has_all(&self, by: By) {
-        let mut heard = self.heard.lock();
-        if !heard.from.is_some_and(|from| by.is(from)) {
-            heard.from = Some(by.start);
+        let mut received = self.received.lock();
+        if !received.from.is_some_and(|from| by.is(from)) {
+            received.from = Some(by.start);
         }
-        heard.end = heard.end.max(by.end);
-        heard.is_other = false;
+        received.end = received.end.max(by.end);
+        received.is_other = false;
     }
 
     /// All that is here is handed over to that start from now on.
     pub(crate) fn hands_over(&self, to: By) {
-        let mut heard = self.heard.lock();
-        (heard.to, heard.is_other) = (Some(to), false);
+        let mut received = self.received.lock();
+        (received.to, received.is_other) = (Some(to), false);
     }
 
     /// It has been, or not.
     pub(crate) fn has_handed_over(&self, done: bool) {
-        let mut heard = self.heard.lock();
-        match heard.to.take() {
+        let mut received = self.received.lock();
+        match received.to.take() {
             Some(to) if done => {
                 self.handed.store(to.start, Ordering::SeqCst);
-                *heard = Heard {
+                *received = Received {
                     from: Some(to.start),
                     end: to.end,
-                    ..Heard::default()
+                    ..Received::default()
                 };
             }
-            _ => heard.is_other = true,
+            _ => received.is_other = true,
         }
     }
 }

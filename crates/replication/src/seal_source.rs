@@ -130,7 +130,7 @@ impl Source {
             | What::ByRule { .. }
             | What::BodyByRule { .. }
             | What::Offer { .. }
-            | What::Copies
+            | What::Replicas
             | What::Usage
             | What::Uploads
             | What::Rules

@@ -13,7 +13,7 @@ use store::Position;
 use types::{BucketDeed, Clock, Place};
 
 use crate::{
-    CopyStatus, Promises, Regions, RuleShown, Shipping, Status, Uploads, Usage,
+    Promises, Regions, ReplicaStatus, RuleShown, Shipping, Status, Uploads, Usage,
     answers::{Refused, failed, json, json_bytes, names, refused, take},
     body::ReaderBody,
     frames::Answer,
@@ -124,12 +124,12 @@ impl Source {
     ) -> Result<Response<BoxBody>, Refused> {
         let held = take(room, COUNT_ROOM).await?;
         let counted = match what {
-            What::Copies | What::Uploads => match self.regions.home_doubt(counting.deed()) {
+            What::Replicas | What::Uploads => match self.regions.home_doubt(counting.deed()) {
                 Some(doubt) => return Err((StatusCode::CONFLICT, doubt)),
                 None if matches!(what, What::Uploads) => {
                     json_bytes(&self.uploads(counting).await.map_err(failed)?)
                 }
-                None => json_bytes(&self.copies(counting).await.map_err(failed)?),
+                None => json_bytes(&self.replicas(counting).await.map_err(failed)?),
             },
             What::Rules => json_bytes(&self.rules(counting).await.map_err(failed)?),
             What::Renewal => json_bytes(&self.promises.shown(counting.deed())),
@@ -151,7 +151,7 @@ impl Source {
         }
         // Whoever may not ask gets that answer before it waits for anything.
         let admitted = self.admit(from, &ask);
-        let (deed, admitted) = admitted.inspect_err(|_| self.hear_epoch(from, &ask))?;
+        let (deed, admitted) = admitted.inspect_err(|_| self.note_epoch(from, &ask))?;
         let mut answer = match admitted {
             Admitted::Counts(counting) => {
                 return self.answer_counts(&counting, room, &ask.what).await;
@@ -372,9 +372,9 @@ impl Source {
 
     /// The state of the replicas of a bucket whose home is here; which keys lag, if they may be
     /// named.
-    pub async fn copies(&self, counting: &Counting) -> objects::Result<Vec<CopyStatus>> {
+    pub async fn replicas(&self, counting: &Counting) -> objects::Result<Vec<ReplicaStatus>> {
         let deed = counting.deed();
-        let mut copies = self.status.copies(deed);
+        let mut copies = self.status.replicas(deed);
         for copy in &mut copies {
             let Some(applied) = copy.applied else {
                 continue;

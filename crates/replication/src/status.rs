@@ -17,7 +17,7 @@ const SILENT: Duration = Duration::from_secs(60);
 /// What a region that follows is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum CopyState {
+pub enum ReplicaState {
     /// It has not begun.
     Waiting,
     /// It takes a snapshot.
@@ -30,7 +30,7 @@ pub enum CopyState {
 
 /// A replica, as the source knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CopyStatus {
+pub struct ReplicaStatus {
     /// Where it is.
     pub region: String,
     /// All up to this position of the source's log is applied there; `None` while it is seeded.
@@ -99,7 +99,7 @@ pub struct Following {
     /// The region that is followed.
     pub source: RegionId,
     /// What it is at.
-    pub state: CopyState,
+    pub state: ReplicaState,
     /// The last failure.
     pub error: Option<String>,
     /// Versions that snapshots have brought.
@@ -248,7 +248,7 @@ impl Status {
     }
 
     /// The replicas of a bucket whose home is here.
-    pub fn copies(&self, deed: &BucketDeed) -> Vec<CopyStatus> {
+    pub fn replicas(&self, deed: &BucketDeed) -> Vec<ReplicaStatus> {
         let (acked, seeding) = (self.acked.read(), self.seeding.read());
         let copy = |region: &RegionId| {
             let line = (deed.id, region.clone());
@@ -256,7 +256,7 @@ impl Status {
             let found = found.filter(|a| self.holds(deed, region, a));
             let seeds = seeding.get(&line).filter(|s| s.epoch == deed.epoch);
             let last = found.map(|a| a.at).max(seeds.map(|s| s.at));
-            CopyStatus {
+            ReplicaStatus {
                 region: region.to_string(),
                 applied: found.map(|a| a.position),
                 seeded: seeds.map(|s| s.versions),
@@ -395,7 +395,7 @@ impl Status {
         let line = (id, source.clone());
         let one = all.entry(line).or_insert_with(|| Following {
             source: source.clone(),
-            state: CopyState::Waiting,
+            state: ReplicaState::Waiting,
             error: None,
             seeded: 0,
             applied: 0,

@@ -190,7 +190,7 @@ impl Replication {
 
     /// What the regions say that could have decided before.
     async fn ask_former(&self, deed: &Arc<BucketDeed>, silences: &Silences) -> Answers {
-        let copies = self.status.copies(deed);
+        let copies = self.status.replicas(deed);
         // Who follows under this epoch knows it, and has handed over.
         let follows = |region: &RegionId| {
             let mut known = copies.iter().filter(|copy| copy.applied.is_some());

@@ -170,7 +170,8 @@ pub enum What {
         versions: Vec<(String, String)>,
     },
     /// The state of the replicas; keys that lag only for those who may see them.
-    Copies,
+    #[serde(rename = "copies")]
+    Replicas,
     /// How much there is.
     Usage,
     /// How many uploads are in progress.

@@ -70,7 +70,7 @@ impl Source {
 
     /// A refused question may have been asked under a newer epoch than this region knows: what it
     /// does as the home by an earlier one ends.
-    pub(crate) fn hear_epoch(&self, from: &Place, ask: &Ask) {
+    pub(crate) fn note_epoch(&self, from: &Place, ask: &Ask) {
         let deed = BucketName::new(&ask.bucket).ok();
         let deed = deed.and_then(|name| self.regions.deed(&name));
         if let Some(deed) = deed.filter(|d| d.id.0 == ask.id) {

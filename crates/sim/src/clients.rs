@@ -186,7 +186,7 @@ pub async fn keep_versions(world: &World) {
     let home = &world.nodes[0];
     if let (Some(objects), Some(deed)) = (home.objects(), home.view.deed_of(&world.buckets[1])) {
         let asked = Asked::bucket(Action::PutBucketVersioning);
-        let permit = asked.of(&deed, &place(&home.id), &Via::Door);
+        let permit = asked.of(&deed, &place(&home.id), &Via::Client);
         let permit = permit.expect("the home configures its bucket");
         // Not before the others have promised the home something.
         for _ in 0..100 {
@@ -265,7 +265,7 @@ fn admitted(
     if !serves(asked, &deed) {
         return None;
     }
-    match what.of(&deed, &here, &Via::Door) {
+    match what.of(&deed, &here, &Via::Client) {
         Ok(permit) => asked.objects().map(|objects| (objects, permit)),
         Err(Refusal::NotHome | Refusal::Conditional) => {
             let home = world.nodes.iter().find(|node| node.id == deed.home)?;

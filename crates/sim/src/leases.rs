@@ -72,7 +72,7 @@ impl World {
         let both = self.random.next_u64() % 8000;
         tokio::time::sleep(Duration::from_millis(both)).await;
         self.trace.note("all links work again");
-        self.net.mend();
+        self.net.heal();
         if let Some((before, number)) = promoted {
             self.registry.acknowledged(&before, number).await;
         }

@@ -109,7 +109,7 @@ impl Net {
     }
 
     /// Makes all links work again.
-    pub fn mend(&self) {
+    pub fn heal(&self) {
         self.cut.lock().clear();
     }
 

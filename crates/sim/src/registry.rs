@@ -193,14 +193,14 @@ const RECORD_MS: u64 = 6000;
 const YIELD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A change on its way to one region, with its number.
-type Telling = mpsc::UnboundedSender<(u64, Arc<BucketDeed>)>;
+type Sending = mpsc::UnboundedSender<(u64, Arc<BucketDeed>)>;
 
 /// The one place where deeds change.
 pub struct Registry {
     /// What the keeper knows: all, at once.
     view: Arc<View>,
     promises: Arc<Promises>,
-    telling: Vec<Telling>,
+    telling: Vec<Sending>,
     /// The last change that each region has received.
     heard: watch::Sender<BTreeMap<RegionId, u64>>,
     changes: Mutex<u64>,
@@ -230,7 +230,7 @@ impl Registry {
             let (telling, told) = mpsc::unbounded_channel();
             let random = SeededRandom::new(random.next_u64());
             let (view, net, heard) = (Arc::clone(view), Arc::clone(&net), heard.clone());
-            tokio::spawn(tell(view, net, heard, random, told));
+            tokio::spawn(send(view, net, heard, random, told));
             telling
         };
         Self {
@@ -342,7 +342,7 @@ impl Registry {
 }
 
 /// Sends changes to one region, in order. One that is down, or cut off, receives them later.
-async fn tell(
+async fn send(
     view: Arc<View>,
     net: Arc<Net>,
     heard: watch::Sender<BTreeMap<RegionId, u64>>,

@@ -123,7 +123,7 @@ impl Started {
     }
 
     /// Receives what another region's start says; answers what it remembers of others.
-    fn hear(
+    fn receive(
         &self,
         from: &Self,
         said: proof::instance::Statement,
@@ -131,7 +131,7 @@ impl Started {
         let key = from.folder.key();
         let (heard, is_due) = {
             let mut remembered = self.remembered.lock();
-            let heard = remembered.0.hear(&from.view.here, &key, said);
+            let heard = remembered.0.receive(&from.view.here, &key, said);
             (heard, remembered.1.elapsed() > KEEP_EVERY)
         };
         let Some(heard) = heard else {
@@ -177,12 +177,12 @@ impl Started {
 
     /// Sends to the others and receives from them, until the task is dropped or it finds that it
     /// has to end.
-    pub async fn tell(self: Arc<Self>, world: Arc<World>) {
+    pub async fn send(self: Arc<Self>, world: Arc<World>) {
         let begun = Instant::now();
         loop {
             let next = Instant::now() + SAY_EVERY;
             for node in world.nodes.iter().filter(|n| n.id != self.view.here) {
-                if self.tell_one(&world, node).await {
+                if self.send_one(&world, node).await {
                     let here = &self.view.here;
                     world
                         .trace
@@ -210,7 +210,7 @@ impl Started {
         }
     }
 
-    async fn tell_one(&self, world: &World, to: &Node) -> bool {
+    async fn send_one(&self, world: &World, to: &Node) -> bool {
         let here = &self.view.here;
         let said = {
             let end = self.folder.disk.log_end();
@@ -218,7 +218,7 @@ impl Started {
         };
         let there = world.net.reaches(here, &to.id).await;
         let told = match to.started().filter(|_| there) {
-            Some(other) => other.hear(self, said),
+            Some(other) => other.receive(self, said),
             None => return false,
         };
         world.net.reaches(&to.id, here).await && self.judge(world, told)
@@ -298,7 +298,7 @@ impl World {
         let status = running.replication.status();
         let telling = Started::new(&view, &folder, status, clock.now().ms());
         tokio::spawn(async move {
-            telling.tell(Arc::clone(&world)).await;
+            telling.send(Arc::clone(&world)).await;
             running.end();
             world.second.store(false, Ordering::SeqCst);
             world.history.put_back();

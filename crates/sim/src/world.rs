@@ -263,7 +263,7 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
         one.await.expect("neither a client nor the watch panics");
     }
     seats.abort();
-    world.mend().await;
+    world.heal().await;
     let mut findings = checks::settled(&world, Instant::now() + SETTLE).await;
     findings.extend(checks::all(&world).await);
     findings.extend(leases::one_decides(&world));
@@ -298,7 +298,7 @@ impl World {
             let status = running.replication.status();
             let at = node.clock.now();
             let started = Started::new(&node.view, &folder, status, at.ms());
-            let telling = Arc::clone(&started).tell(Arc::clone(self));
+            let telling = Arc::clone(&started).send(Arc::clone(self));
             running.started = Some(started);
             running.tasks.push(tokio::spawn(telling));
         }
@@ -394,7 +394,7 @@ impl World {
                 }
                 4 | 5 => {
                     self.trace.note("all links work again");
-                    self.net.mend();
+                    self.net.heal();
                 }
                 6 => {
                     let off = self.random.next_u64() as i64 % 1800;
@@ -464,7 +464,7 @@ impl World {
             let running = home.running.lock();
             running
                 .as_ref()
-                .map(|r| r.replication.status().copies(&deed))
+                .map(|r| r.replication.status().replicas(&deed))
         });
         let at = self.pick(2);
         let Some(copy) = copies.and_then(|all| all.into_iter().nth(at)) else {
@@ -495,9 +495,9 @@ impl World {
     }
 
     /// All is well from here on.
-    async fn mend(self: &Arc<Self>) {
+    async fn heal(self: &Arc<Self>) {
         self.trace.note("all works again");
-        self.net.mend();
+        self.net.heal();
         *self.net.lossy.lock() = 0;
         for node in &self.nodes {
             node.clock.off_ms.store(0, Ordering::SeqCst);

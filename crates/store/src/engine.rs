@@ -217,7 +217,7 @@ pub fn prefix_end(prefix: &[u8]) -> Option<Bytes> {
 pub trait Index: Send + Sync + 'static {
     /// The row, where it is in memory and needs no waiting for; `None` says nothing: ask
     /// [`Index::get`] then. Never an older row than that would answer.
-    fn at_hand(&self, _partition: PartitionId, _key: &[u8], _want: Want) -> Option<Row> {
+    fn cached(&self, _partition: PartitionId, _key: &[u8], _want: Want) -> Option<Row> {
         None
     }
 

@@ -32,7 +32,7 @@ struct Open {
 }
 
 /// The place of one connection, until it is dropped or another one needs it.
-pub struct ConnectionPlace {
+pub struct ConnectionSlot {
     of: Arc<Connections>,
     id: u64,
 }
@@ -54,7 +54,7 @@ impl Connections {
         self: &Arc<Self>,
         from: IpAddr,
         end: impl Fn() + Send + Sync + 'static,
-    ) -> Option<ConnectionPlace> {
+    ) -> Option<ConnectionSlot> {
         let (from, now) = (network(from), Instant::now());
         let mut table = self.lock();
         let mut gone = None;
@@ -75,7 +75,7 @@ impl Connections {
         if let Some(gone) = gone {
             (gone.end)();
         }
-        Some(ConnectionPlace {
+        Some(ConnectionSlot {
             of: Arc::clone(self),
             id,
         })
@@ -123,7 +123,7 @@ pub fn network(from: IpAddr) -> IpAddr {
     }
 }
 
-impl ConnectionPlace {
+impl ConnectionSlot {
     /// A request has come and is worked on.
     pub fn busy(&self) {
         self.note(true);
@@ -143,15 +143,15 @@ impl ConnectionPlace {
     }
 }
 
-impl Drop for ConnectionPlace {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.of.lock().open.remove(&self.id);
     }
 }
 
-impl fmt::Debug for ConnectionPlace {
+impl fmt::Debug for ConnectionSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectionPlace").finish_non_exhaustive()
+        f.debug_struct("ConnectionSlot").finish_non_exhaustive()
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
         IpAddr::from([192, 0, 2, n])
     }
 
-    struct Client(Option<ConnectionPlace>, Arc<AtomicUsize>);
+    struct Client(Option<ConnectionSlot>, Arc<AtomicUsize>);
 
     impl Client {
         fn enter(of: &Arc<Connections>, from: IpAddr) -> Self {

@@ -30,7 +30,7 @@ pub use actor::Actor;
 pub use body::{Body, BodyError};
 pub use checksum::{ChecksumAlgorithm, ChecksumKind, ChecksumValue};
 pub use clock::{Clock, ShiftedClock, SystemClock, TestClock};
-pub use connections::{ConnectionPlace, Connections};
+pub use connections::{ConnectionSlot, Connections};
 pub use deed::{BucketDeed, DeedError, Deeds, NewDeed, OneDeed, SignedRequest};
 pub use etag::ETag;
 pub use features::Features;

@@ -50,7 +50,7 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         "bodies in signed chunks",
     ),
     (
-        "crates/gateway/src/pipeline/meet.rs",
+        "crates/gateway/src/pipeline/verify_head.rs",
         1,
         "the service that signatures are for",
     ),

@@ -62,7 +62,7 @@ pub use keys::{Conditions, Need, Tags};
 pub use names::ActionName;
 pub use principal::{Principal, UserRef};
 pub use resource::Target;
-pub use span::{Place as TextPlace, span};
+pub use span::{TextPosition as TextPlace, span};
 
 /// Whether a document may ask for the tags of the object that is addressed, by its text: what is
 /// written with escapes may be anything.

@@ -6,10 +6,10 @@ use super::{
 };
 
 /// A place in a text, from 1: line, and column in characters.
-pub type Place = (usize, usize);
+pub type TextPosition = (usize, usize);
 
 /// Where a statement, by its number from 0, begins and ends.
-pub fn span(text: &str, statement: usize) -> Option<(Place, Place)> {
+pub fn span(text: &str, statement: usize) -> Option<(TextPosition, TextPosition)> {
     let read = json::read(text).ok()?;
     let Value::Object(members) = &read.node.value else {
         return None;
@@ -20,7 +20,7 @@ pub fn span(text: &str, statement: usize) -> Option<(Place, Place)> {
     Some((place(text, found.at)?, place(text, found.end)?))
 }
 
-fn place(text: &str, at: usize) -> Option<Place> {
+fn place(text: &str, at: usize) -> Option<TextPosition> {
     let before = text.get(..at)?;
     let line = before.rsplit('\n').next().unwrap_or_default();
     Some((before.matches('\n').count() + 1, line.chars().count() + 1))

@@ -15,7 +15,7 @@ mod hash;
 mod old;
 pub(crate) mod parse;
 mod payload;
-mod told;
+mod signature_headers;
 pub mod v2;
 mod verify;
 

@@ -18,7 +18,7 @@ use super::{
     AuthType, Claim, Mismatch, PayloadMode, Request, SignatureError as E, Statement,
     hash::{hex64, sha256, text},
     parse::decode,
-    told::Told,
+    signature_headers::SignatureHeaders,
     verify::{Facts, Verified},
 };
 use crate::{Identity, NoOldKey, OldSigner, SessionToken};
@@ -282,8 +282,8 @@ impl<'a> Signed<'a> {
         if auth.is_presigned() {
             return Self::of_query(query);
         }
-        let told = Told::by(request.headers).authorization.text();
-        let value = told.ok().flatten();
+        let said = SignatureHeaders::by(request.headers).authorization.text();
+        let value = said.ok().flatten();
         let pair = value.and_then(|value| value.strip_prefix(AWS.scheme)?.trim().split_once(':'));
         let (access_key, signature) = pair
             .filter(|(key, signature)| !key.is_empty() && !signature.is_empty())
@@ -324,20 +324,20 @@ impl<'a> Signed<'a> {
 
     /// The text that was signed, with what else the request says of its signature.
     fn covered(&self, request: &Request<'_>, now: Timestamp) -> Result<Covered, E> {
-        let told = Told::by(request.headers);
-        let (date, at) = self.date(&told, request, now)?;
+        let said = SignatureHeaders::by(request.headers);
+        let (date, at) = self.date(&said, request, now)?;
         let amz = self.signed_headers(request)?;
         if amz.contains_key("x-amz-security-token") {
             return Err(E::NotImplemented(
                 "Signature version 2 with temporary credentials",
             ));
         }
-        let payload = match told.payload()?.map(PayloadMode::parse).transpose()? {
+        let payload = match said.payload()?.map(PayloadMode::parse).transpose()? {
             None => PayloadMode::Unsigned,
             // There is no signature that the chunks could continue.
             Some(PayloadMode::StreamingSigned { .. }) => {
                 return Err(E::PayloadMode(
-                    told.payload()?.unwrap_or_default().to_owned(),
+                    said.payload()?.unwrap_or_default().to_owned(),
                 ));
             }
             Some(mode) => mode,
@@ -375,14 +375,14 @@ impl<'a> Signed<'a> {
     /// The line of the date, and when the request was signed.
     fn date(
         &self,
-        told: &Told<'a>,
+        said: &SignatureHeaders<'a>,
         request: &Request<'_>,
         now: Timestamp,
     ) -> Result<(String, Timestamp), E> {
         if let Some(expires) = &self.expires {
             return expiry(expires, now).map(|at| (expires.to_string(), at));
         }
-        let (at, stamp) = told.request_date()?;
+        let (at, stamp) = said.request_date()?;
         if at.s().abs_diff(now.s()) > CLOCK_SKEW_S_MAX {
             return Err(E::Skewed {
                 request: stamp.into_owned(),

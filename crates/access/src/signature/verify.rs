@@ -13,7 +13,7 @@ use super::{
     canonical,
     hash::{EMPTY_SHA256, HmacKey, hex64, sha256},
     parse::{Credential, Presigned, Service, SignedHeader, split},
-    told::Told,
+    signature_headers::SignatureHeaders,
     v2,
 };
 use crate::{Identity, SessionToken, SigningKeys};
@@ -124,13 +124,13 @@ pub fn verify_form(
     sha256: &str,
     facts: &Facts<'_>,
 ) -> Result<Verified, E> {
-    let told = Told::by(request.headers);
-    let said = told.payload()?;
-    if said.is_some_and(|said| said != sha256) {
-        return Err(E::PayloadMode(said.unwrap_or_default().to_owned()));
+    let said = SignatureHeaders::by(request.headers);
+    let payload = said.payload()?;
+    if payload.is_some_and(|payload| payload != sha256) {
+        return Err(E::PayloadMode(payload.unwrap_or_default().to_owned()));
     }
     read_told(
-        (request.headers, &told),
+        (request.headers, &said),
         sha256,
         facts.now,
         (service, Algorithm::Hmac),
@@ -152,7 +152,7 @@ pub fn verify_presigned_form(
 }
 
 fn anonymous_payload(headers: &HeaderMap) -> Result<PayloadMode, E> {
-    match Told::by(headers).payload()? {
+    match SignatureHeaders::by(headers).payload()? {
         None => Ok(PayloadMode::Unsigned),
         Some(text) => match PayloadMode::parse(text)? {
             // There is no signature that the chunks could continue.
@@ -266,32 +266,32 @@ fn read_header<T>(
     of: (Service, Algorithm),
     then: impl FnOnce(Read<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let told = Told::by(request.headers);
-    let payload_text = told.payload()?;
+    let said = SignatureHeaders::by(request.headers);
+    let payload_text = said.payload()?;
     let payload_text = payload_text.ok_or(E::MissingHeader("x-amz-content-sha256"))?;
-    read_told((request.headers, &told), payload_text, now, of, then)
+    read_told((request.headers, &said), payload_text, now, of, then)
 }
 
 /// The same with what is signed of the body.
 fn read_told<T>(
-    (headers, told): (&HeaderMap, &Told<'_>),
+    (headers, said): (&HeaderMap, &SignatureHeaders<'_>),
     payload_text: &str,
     now: Timestamp,
     (service, algorithm): (Service, Algorithm),
     then: impl FnOnce(Read<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let value = told.authorization.text().ok().flatten();
+    let value = said.authorization.text().ok().flatten();
     let value = value.ok_or(E::HeaderMalformed("the header is not ASCII"))?;
     let auth = SignedHeader::parse_with(value, service, algorithm)?;
     let payload = payload_mode(payload_text, algorithm)?;
     let region_set = match algorithm {
         Algorithm::Hmac => None,
         Algorithm::Ecdsa => {
-            let set = told.region_set.text().ok().flatten();
+            let set = said.region_set.text().ok().flatten();
             Some(set.ok_or(E::MissingHeader("x-amz-region-set"))?)
         }
     };
-    let (date, stamp) = told.request_date()?;
+    let (date, stamp) = said.request_date()?;
     if !stamp.starts_with(auth.credential.day) {
         return Err(E::HeaderMalformed(
             "Invalid credential date. This date is not the same as X-Amz-Date.",
@@ -318,7 +318,7 @@ fn read_told<T>(
         signed,
         payload,
         at: date,
-        token: told.token.text().map_err(|()| E::Token)?,
+        token: said.token.text().map_err(|()| E::Token)?,
     })
 }
 
@@ -377,8 +377,8 @@ fn read_query<T>(
         });
     }
     check_signed_headers(request.headers, &presigned.signed_headers)?;
-    let told = Told::by(request.headers);
-    let payload_text = payload_of_query(service, &told, presigned.payload.as_deref())?;
+    let said = SignatureHeaders::by(request.headers);
+    let payload_text = payload_of_query(service, &said, presigned.payload.as_deref())?;
     let payload_text = payload_text.unwrap_or(unsaid);
     let payload = payload_mode(payload_text, algorithm)?;
     let signed = Signed {
@@ -390,7 +390,7 @@ fn read_query<T>(
         in_query: true,
         region_set,
     };
-    let token = match (told.token.text(), presigned.token.as_deref()) {
+    let token = match (said.token.text(), presigned.token.as_deref()) {
         (Ok(header), None) => header,
         (Ok(None), query) => query,
         // Which of two counts is nobody's guess.
@@ -408,10 +408,10 @@ fn read_query<T>(
 /// in both the same.
 fn payload_of_query<'a>(
     service: Service,
-    told: &Told<'a>,
+    said: &SignatureHeaders<'a>,
     in_query: Option<&'a str>,
 ) -> Result<Option<&'a str>, E> {
-    let text = match (told.payload()?, in_query) {
+    let text = match (said.payload()?, in_query) {
         (Some(header), Some(query)) if header != query => {
             return Err(E::PayloadMode(header.to_owned()));
         }

@@ -36,7 +36,7 @@ use crate::{
     chains::{Folded, HeadRow, LinkRow},
     change::{Change, RowChange, RowNow},
     introduce::Served,
-    principals::ToldRoleRecord,
+    principals::FollowedRoleRecord,
     sessions::keys::TokenKeyRecord,
     standing::Receipt,
     verifiers::VerifierRecord,
@@ -91,7 +91,7 @@ kinds! {
         /// The same.
         roles: RoleRecord,
         /// What a region that follows has in place of roles.
-        told_roles: ToldRoleRecord,
+        told_roles: FollowedRoleRecord,
         /// Identity providers, where the registry is kept; which there are, everywhere.
         providers: ProviderRecord,
         /// Aliases of accounts, where the registry is kept.

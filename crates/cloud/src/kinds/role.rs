@@ -16,7 +16,7 @@ use crate::{
     CloudError, MasterKey,
     change::{RowChange, RowNow},
     introduce::Served,
-    principals::{RoleTold, ToldRoleRecord},
+    principals::{FollowedRoleRecord, SentRole},
     state::State,
 };
 
@@ -166,7 +166,7 @@ impl Record for RoleRecord {
     fn put(state: &mut State, _: &MasterKey, id: &str, value: &[u8]) -> Result<(), CloudError> {
         let record = Self::read(value)?;
         state.roles.forget(id);
-        let role = Arc::new(RoleTold::of(state, &record).compiled());
+        let role = Arc::new(SentRole::of(state, &record).compiled());
         let roles = &mut state.roles;
         let of = roles.of_account.entry(record.account.clone());
         of.or_default()
@@ -213,6 +213,6 @@ impl Record for RoleRecord {
 
     /// A role that is not sent anew with the change is gone.
     fn followed(_: &State, id: &str, _: &RowChange) -> Vec<RowChange> {
-        vec![RowChange::remove::<ToldRoleRecord>(id)]
+        vec![RowChange::remove::<FollowedRoleRecord>(id)]
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     AccountKind, Ask, Grant, Holder, Introduction, NewDeedRecord, NewEntity, NewKey, NewProvider,
-    NewSession, RoleChange, Told, UserChange,
+    NewSession, RegistryAnswer, RoleChange, UserChange,
     sessions::{
         keys::week,
         token::{self, Claims, Head, Held, Kind, TokenKey},
@@ -214,7 +214,7 @@ async fn p8_a_region_outside_the_guard_cannot_ask_who_there_is() {
             names: names.clone(),
         };
         match cloud.keeper.answer(&RegionId::new(region), ask).await {
-            Told::Names { names } => names,
+            RegistryAnswer::Names { names } => names,
             told => panic!("{}", serde_json::to_string(&told).unwrap()),
         }
     };
@@ -323,7 +323,7 @@ async fn p5_a_change_is_told_once_the_registry_knows_what_it_makes_of_users() {
             receipt: None,
         };
         let told = cloud.keeper.answer(&RegionId::new("second"), ask).await;
-        let Told::Changes {
+        let RegistryAnswer::Changes {
             length: all,
             changes,
             ..
@@ -411,7 +411,7 @@ async fn p5_sessions_that_a_region_makes_prove_nothing_to_the_registry() {
     });
     assert!(matches!(
         create("real", &real.unwrap()).await,
-        Told::Deed(_)
+        RegistryAnswer::Deed(_)
     ));
     for region in ["second", "third"] {
         let made = forged(&cloud, region, &account, &root);
@@ -421,10 +421,10 @@ async fn p5_sessions_that_a_region_makes_prove_nothing_to_the_registry() {
             let shown = super::sessions_tests::signed(&made, &made.secret_key, scope);
             let told = cloud
                 .keeper
-                .tell_introduced(&RegionId::new(region), &Introduction::of(&shown));
+                .answer_introduced(&RegionId::new(region), &Introduction::of(&shown));
             let nothing = matches!(
                 told,
-                Told::Introduced {
+                RegistryAnswer::Introduced {
                     keys: None,
                     role: None,
                     ..
@@ -435,7 +435,10 @@ async fn p5_sessions_that_a_region_makes_prove_nothing_to_the_registry() {
             let proven = cloud.second.prove(&via, &deed.name, &shown).await;
             assert_eq!(proven.unwrap(), None, "{region} {scope}");
         }
-        assert!(matches!(create("forged", &made).await, Told::Refused(_)));
+        assert!(matches!(
+            create("forged", &made).await,
+            RegistryAnswer::Refused(_)
+        ));
         assert!(Deeds::get(&*cloud.keeper, &BucketName::new("forged").unwrap()).is_none());
     }
     // Each region receives the keys with which tokens are opened there, and those of no other.
@@ -474,20 +477,20 @@ async fn p5_a_users_request_that_a_region_relays_does_what_the_user_may_now() {
     put(&may("*")).await;
     assert!(matches!(
         create("alices-1", (&creates(&key, "second", "alices-1")).into()).await,
-        Told::Deed(_)
+        RegistryAnswer::Deed(_)
     ));
     // Signed while it was allowed, and kept by the region until it is not.
     let kept = creates(&key, "second", "alices-2");
     put(&may("other")).await;
     assert!(matches!(
         create("alices-2", (&kept).into()).await,
-        Told::Refused(_)
+        RegistryAnswer::Refused(_)
     ));
     let deleted = keeper.put_user_policy(ROOT, &user.id, "own", None);
     deleted.await.unwrap();
     assert!(matches!(
         create("alices-2", (&kept).into()).await,
-        Told::Refused(_)
+        RegistryAnswer::Refused(_)
     ));
     assert!(Deeds::get(&**keeper, &BucketName::new("alices-2").unwrap()).is_none());
 }
@@ -539,7 +542,7 @@ async fn p5_nobody_has_heard_of_what_is_not_there_yet() {
             receipt: None,
         },
     );
-    assert!(matches!(said.await, Told::Changes { length: now, .. } if now == length));
+    assert!(matches!(said.await, RegistryAnswer::Changes { length: now, .. } if now == length));
     assert_eq!(keeper.heard.borrow().get(&second), Some(&length));
     cloud.tenant("later").await;
     let heard = *keeper.heard.borrow().get(&second).unwrap();

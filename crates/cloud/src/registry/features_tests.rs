@@ -11,7 +11,7 @@ use super::{
     follow_tests::{Cloud, ROOT, bucket, follower, open},
     *,
 };
-use crate::{Ask, PlacementChange, Told, features::check};
+use crate::{Ask, PlacementChange, RegistryAnswer, features::check};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -45,7 +45,7 @@ impl Cloud {
             features,
         };
         let told = self.keeper.answer(&region(id), ask).await;
-        assert!(matches!(told, Told::Changes { .. }));
+        assert!(matches!(told, RegistryAnswer::Changes { .. }));
     }
 
     fn knows(&self, id: &str) -> Features {
@@ -103,7 +103,7 @@ async fn an_older_build_that_announces_nothing_has_the_base_again() {
     // The question of such a build, as it is written.
     let ask = serde_json::from_str(r#"{"changes":{"from":0,"wait_ms":0}}"#);
     let told = cloud.keeper.answer(&region("second"), ask.unwrap()).await;
-    assert!(matches!(told, Told::Changes { .. }));
+    assert!(matches!(told, RegistryAnswer::Changes { .. }));
 }
 
 /// How builds read the question that announce nothing themselves.

@@ -16,7 +16,7 @@ use super::{
 use crate::introduce::Served;
 use crate::{
     AccountKind, Announcement, Ask, IndexRows, IssuedRecord, KeyStatus, NewKey, PlacementChange,
-    RegionPlan, RegionStatus, Told, token_hash,
+    RegionPlan, RegionStatus, RegistryAnswer, token_hash,
 };
 
 pub(super) const ROOT: &Actor = &Actor::System;
@@ -42,7 +42,7 @@ impl Upstream for Direct {
     fn keeper(&self) -> &RegionId {
         &self.id
     }
-    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<Told, CloudError>> {
+    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<RegistryAnswer, CloudError>> {
         // Through JSON, as over the wire.
         Box::pin(async move {
             let ask = serde_json::from_slice(&serde_json::to_vec(&ask).unwrap()).unwrap();
@@ -439,7 +439,7 @@ async fn p5_a_region_makes_and_removes_buckets_of_its_own_only() {
             },
         )
         .await;
-    assert!(matches!(told, Told::Refused(_)));
+    assert!(matches!(told, RegistryAnswer::Refused(_)));
 }
 
 #[tokio::test]
@@ -452,7 +452,10 @@ async fn p5_a_region_makes_no_bucket_for_an_account_that_may_have_none() {
     for owner in ["", "000000000000", "nobody", &*id] {
         let ask = Ask::CreateDeed(bucket("planted", owner, "second").into());
         let told = cloud.keeper.answer(&second, ask).await;
-        assert!(matches!(told, Told::Refused(_)), "for account {owner:?}");
+        assert!(
+            matches!(told, RegistryAnswer::Refused(_)),
+            "for account {owner:?}"
+        );
     }
     let name = BucketName::new("planted").unwrap();
     assert!(Deeds::get(&*cloud.keeper, &name).is_none());
@@ -468,13 +471,13 @@ async fn p5_a_region_makes_no_bucket_for_an_account_that_may_have_none() {
         cloud.keeper.answer(&second, Ask::CreateDeed(record)).await
     };
     let told = ask(&guarded, &cloud.key_of(&guarded).await).await;
-    assert!(matches!(told, Told::Placement(_)));
+    assert!(matches!(told, RegistryAnswer::Placement(_)));
     assert!(Deeds::get(&*cloud.keeper, &name).is_none());
     // Once the account may have buckets again, the same question is answered.
     let resumed = cloud.keeper.suspend_account(ROOT, &id, false).await;
     resumed.unwrap();
     let told = ask(&id, &cloud.key_of(&id).await).await;
-    assert!(matches!(told, Told::Deed(_)));
+    assert!(matches!(told, RegistryAnswer::Deed(_)));
 }
 
 #[tokio::test]
@@ -705,7 +708,7 @@ async fn p8_a_placement_is_changed_once_those_who_held_the_bucket_have_heard() {
     };
     // The home does not listen.
     let deaf = keeper.place_bucket(ROOT, &deed.name, &change).await;
-    assert!(matches!(deaf, Err(CloudError::NotHeard(who)) if who == "second"));
+    assert!(matches!(deaf, Err(CloudError::NotApplied(who)) if who == "second"));
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
     keeper
         .place_bucket(ROOT, &deed.name, &change)
@@ -733,7 +736,7 @@ async fn p8_it_is_known_whether_a_home_has_heard_of_a_replica() {
         ..PlacementChange::default()
     };
     let deaf = keeper.place_bucket(ROOT, &deed.name, &change).await;
-    assert!(matches!(deaf, Err(CloudError::NotHeard(_))), "{deaf:?}");
+    assert!(matches!(deaf, Err(CloudError::NotApplied(_))), "{deaf:?}");
     let placed = Deeds::get(&**keeper, &deed.name).unwrap();
     assert!(!keeper.home_knows(&placed, &replica).await.unwrap());
     // A home by the same entry that made the other one a replica knows both or neither.
@@ -743,7 +746,7 @@ async fn p8_it_is_known_whether_a_home_has_heard_of_a_replica() {
     assert!(keeper.home_knows(&moved, &before).await.unwrap());
     let following = tokio::spawn(Arc::clone(&cloud.second).follow());
     let second = [before.clone()];
-    keeper.wait_until_heard(&second).await.unwrap();
+    keeper.wait_until_applied(&second).await.unwrap();
     assert!(keeper.home_knows(&placed, &replica).await.unwrap());
     following.abort();
 }
@@ -796,7 +799,7 @@ async fn p8_divergent_keys_are_on_record_by_their_hashes_where_the_law_is_limite
             keys,
         };
         let told = keeper.answer(&RegionId::new("second"), ask).await;
-        let refused = matches!(told, Told::Refused(_));
+        let refused = matches!(told, RegistryAnswer::Refused(_));
         assert_eq!(refused, &*name == "limited");
         assert_eq!(refused, *keeper.watch().borrow() == length);
     }
@@ -900,7 +903,7 @@ async fn p1_copies_are_sealed_by_the_home_and_follow_it() {
     };
     for (by, of) in [("first", "third"), ("third", "first"), ("third", "second")] {
         let told = keeper.answer(&RegionId::new(by), report(of)).await;
-        assert!(matches!(told, Told::Refused(_)), "{by} of {of}");
+        assert!(matches!(told, RegistryAnswer::Refused(_)), "{by} of {of}");
     }
     let first = RegionId::new("first");
     let keys = [keeper.hashed(&moved, 2, &keys[0])];

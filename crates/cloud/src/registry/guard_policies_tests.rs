@@ -12,7 +12,7 @@ use super::{
     follow_tests::{Cloud, ROOT, bucket, follower, today},
     *,
 };
-use crate::{AccountKind, Ask, NewKey, Told, kinds::guard_policy::is_of};
+use crate::{AccountKind, Ask, NewKey, RegistryAnswer, kinds::guard_policy::is_of};
 
 fn denying(action: &str) -> String {
     json!({"Version": "2012-10-17", "Statement": [
@@ -159,7 +159,7 @@ async fn only_the_text_of_which_the_log_has_the_digest_is_taken() {
         receipt: None,
     };
     let told = cloud.keeper.answer(&RegionId::new("second"), ask).await;
-    let Told::Changes { mut changes, .. } = told else {
+    let RegistryAnswer::Changes { mut changes, .. } = told else {
         panic!("no changes");
     };
     let last = changes.pop().unwrap();
@@ -181,7 +181,7 @@ async fn only_the_text_of_which_the_log_has_the_digest_is_taken() {
         receipt: None,
     };
     let told = cloud.keeper.answer(&RegionId::new("second"), ask).await;
-    let Told::Changes { changes, .. } = told else {
+    let RegistryAnswer::Changes { changes, .. } = told else {
         panic!("no changes");
     };
     assert!(!is_of(&changes[0].shown[0], &changes[0].change.rows));

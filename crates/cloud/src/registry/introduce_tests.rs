@@ -15,7 +15,8 @@ use super::{
     *,
 };
 use crate::{
-    Ask, Introduced, KeyStatus, NewKey, PlacementChange, ReadsRequests, Told, asymmetric::sign,
+    Ask, Introduced, KeyStatus, NewKey, PlacementChange, ReadsRequests, RegistryAnswer,
+    asymmetric::sign,
 };
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -67,7 +68,9 @@ impl Cloud {
         let mut told = Vec::new();
         let mut from = 0;
         loop {
-            let Told::Changes { changes, .. } = self.keeper.answer(&region, ask(from)).await else {
+            let RegistryAnswer::Changes { changes, .. } =
+                self.keeper.answer(&region, ask(from)).await
+            else {
                 panic!("no changes");
             };
             if changes.is_empty() {
@@ -79,7 +82,9 @@ impl Cloud {
             }
         }
         let after = String::new();
-        let Told::Keys { keys, .. } = self.keeper.answer(&region, Ask::Keys { after }).await else {
+        let RegistryAnswer::Keys { keys, .. } =
+            self.keeper.answer(&region, Ask::Keys { after }).await
+        else {
             panic!("no keys");
         };
         told.extend(keys.into_iter().map(|keys| keys.id));
@@ -192,7 +197,7 @@ async fn p5_a_region_is_told_a_key_once_its_holder_has_signed_a_request_to_it() 
         let (keeper, region) = (Arc::clone(&cloud.keeper), RegionId::new(region));
         async move {
             match keeper.answer(&region, ask).await {
-                Told::Introduced { keys, .. } => keys.is_some(),
+                RegistryAnswer::Introduced { keys, .. } => keys.is_some(),
                 _ => panic!("no answer"),
             }
         }
@@ -253,7 +258,7 @@ async fn p5_an_asymmetric_signature_gives_a_region_nothing_with_which_it_could_s
         let (keeper, region) = (Arc::clone(&cloud.keeper), RegionId::new(region));
         async move {
             match keeper.answer(&region, ask).await {
-                Told::Introduced { keys, .. } => keys,
+                RegistryAnswer::Introduced { keys, .. } => keys,
                 _ => panic!("no answer"),
             }
         }

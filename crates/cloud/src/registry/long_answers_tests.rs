@@ -6,7 +6,7 @@ use super::{
     follow_tests::{Cloud, ROOT, follower},
     *,
 };
-use crate::{Ask, Told};
+use crate::{Ask, RegistryAnswer};
 
 const ENTRIES: u64 = 60;
 const ENTRY_BYTES: usize = 60_000;
@@ -40,7 +40,7 @@ async fn p11_an_answer_has_no_more_changes_than_it_has_room_for() {
         let told = keeper.answer(&RegionId::new("second"), ask).await;
         let bytes = serde_json::to_vec(&told).unwrap().len();
         assert!(bytes <= ANSWER_BYTES_MAX, "{bytes} bytes");
-        let Told::Changes { changes, .. } = told else {
+        let RegistryAnswer::Changes { changes, .. } = told else {
             panic!("another answer");
         };
         let text: usize = changes.iter().map(|told| told.change.bytes()).sum();

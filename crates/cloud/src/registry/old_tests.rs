@@ -11,8 +11,8 @@ use super::{
     *,
 };
 use crate::{
-    AccessChange, Ask, DerivedKeys, NewKey, RegionPlan, RegionStatus, Told, kinds::Record,
-    verifiers::VerifierRecord,
+    AccessChange, Ask, DerivedKeys, NewKey, RegionPlan, RegionStatus, RegistryAnswer,
+    kinds::Record, verifiers::VerifierRecord,
 };
 
 impl Cloud {
@@ -42,7 +42,7 @@ impl Cloud {
         };
         self.keeper.answer(&region, changes).await;
         match self.keeper.answer(&region, Ask::Keys { after }).await {
-            Told::Keys { keys, .. } => keys,
+            RegistryAnswer::Keys { keys, .. } => keys,
             _ => panic!("no keys"),
         }
     }

@@ -6,7 +6,7 @@ use types::{CertificateSerial, RegionId};
 
 use super::follow_tests::{Cloud, ROOT, announcement, issued};
 use super::*;
-use crate::{Announcement, Ask, Readiness, RegionStatus, Told, token_hash};
+use crate::{Announcement, Ask, Readiness, RegionStatus, RegistryAnswer, token_hash};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -156,8 +156,8 @@ async fn a_region_is_reached_where_its_list_says_and_nowhere_else() {
         };
         let ask = Ask::Announce { announced, ready };
         match keeper.answer(&RegionId::new("second"), ask).await {
-            Told::Done => Ok(()),
-            Told::Refused(why) => Err(why),
+            RegistryAnswer::Done => Ok(()),
+            RegistryAnswer::Refused(why) => Err(why),
             _ => Err("another answer".to_owned()),
         }
     };

@@ -8,7 +8,7 @@ use super::{
     follow_tests::{Cloud, bucket, opened},
     *,
 };
-use crate::{Ask, IndexRows, PlacementChange, Told};
+use crate::{Ask, IndexRows, PlacementChange, RegistryAnswer};
 
 const OTHERS: [&str; 2] = ["second", "third"];
 
@@ -56,7 +56,7 @@ impl Cloud {
         let before = *self.keeper.watch().borrow();
         let told = self.keeper.answer(&RegionId::new(region), ask).await;
         let after = *self.keeper.watch().borrow();
-        (matches!(told, Told::Done), after - before)
+        (matches!(told, RegistryAnswer::Done), after - before)
     }
 }
 

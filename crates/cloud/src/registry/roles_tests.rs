@@ -7,7 +7,7 @@ use types::{AccessKeyId, AccountId, CertificateSerial, DeedError, Deeds, RegionI
 use super::follow_tests::{Cloud, ROOT, announcement, bucket, issued};
 use super::warrant_tests::{creates, deletes};
 use super::*;
-use crate::{AccountKind, Ask, KeyStatus, Told};
+use crate::{AccountKind, Ask, KeyStatus, RegistryAnswer};
 
 fn serial(text: &str) -> CertificateSerial {
     CertificateSerial::parse(text).unwrap()
@@ -194,7 +194,7 @@ async fn the_audit_log_names_the_key_that_changed_something() {
         record.request = Some((&creates(named, "second", "planted")).into());
         let told = keeper.answer(&second, Ask::CreateDeed(record)).await;
         assert!(
-            matches!(told, Told::Refused(_)),
+            matches!(told, RegistryAnswer::Refused(_)),
             "{owner} {}",
             named.access_key
         );

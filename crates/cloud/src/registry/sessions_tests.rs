@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Ask, Grant, GrantOf, Introduced, KeyStatus, NewEntity, NewKey, NewProvider, NewRole,
-    NewSession, RoleInfo, Told,
+    NewSession, RegistryAnswer, RoleInfo,
     keys::{derive, region_key},
     sessions::{
         keys::week,
@@ -483,7 +483,7 @@ async fn a_region_that_does_not_know_sessions_is_given_none() {
     assert_eq!(envelopes(&made), 2);
     let third = RegionId::new("third");
     let told = cloud.keeper.answer(&third, Ask::TokenKeys).await;
-    assert!(matches!(told, Told::TokenKeys { keys } if keys.is_empty()));
+    assert!(matches!(told, RegistryAnswer::TokenKeys { keys } if keys.is_empty()));
     cloud.keeper.announced(&third, Some(&own)).await;
     assert_eq!(
         envelopes(&cloud.keeper.issue_session(cloud.grant(&key)).unwrap()),
@@ -499,9 +499,9 @@ async fn a_region_that_does_not_know_sessions_is_given_none() {
         after: String::new(),
     };
     let told = cloud.keeper.answer(&second, roles).await;
-    assert!(matches!(told, Told::Roles { roles, .. } if roles.is_empty()));
+    assert!(matches!(told, RegistryAnswer::Roles { roles, .. } if roles.is_empty()));
     let told = cloud.keeper.answer(&second, Ask::TokenKeys).await;
-    assert!(matches!(told, Told::TokenKeys { keys } if keys.is_empty()));
+    assert!(matches!(told, RegistryAnswer::TokenKeys { keys } if keys.is_empty()));
     assert_eq!(
         envelopes(&cloud.keeper.issue_session(cloud.grant(&key)).unwrap()),
         2
@@ -538,8 +538,10 @@ async fn a_guard_gives_no_envelope_to_regions_outside() {
     // Nor is anything of the account sent to such a region for a request that was signed for it.
     let told = |region: &str| {
         let shown = crate::Introduction::of(&signed(&made, &made.secret_key, region));
-        let told = cloud.keeper.tell_introduced(&RegionId::new(region), &shown);
-        matches!(told, Told::Introduced { keys: Some(_), .. })
+        let told = cloud
+            .keeper
+            .answer_introduced(&RegionId::new(region), &shown);
+        matches!(told, RegistryAnswer::Introduced { keys: Some(_), .. })
     };
     assert_eq!(["second", "third"].map(told), [false, true]);
 }
@@ -711,7 +713,7 @@ async fn names_are_told_to_who_holds_a_bucket_and_not_many() {
             names,
         };
         let told = cloud.keeper.answer(&RegionId::new(region), ask).await;
-        matches!(told, Told::Names { .. })
+        matches!(told, RegistryAnswer::Names { .. })
     };
     assert!(!asked("third", &deed.name, 1).await);
     assert!(!asked("second", &BucketName::new("no-such-bucket").unwrap(), 1).await);
@@ -741,7 +743,7 @@ impl crate::Upstream for Away {
             std::sync::LazyLock::new(|| RegionId::new("first"));
         &ID
     }
-    fn ask(&self, _: Ask) -> types::deed::BoxFuture<'_, Result<Told, CloudError>> {
+    fn ask(&self, _: Ask) -> types::deed::BoxFuture<'_, Result<RegistryAnswer, CloudError>> {
         Box::pin(async { Err(CloudError::Unavailable("cut off".into())) })
     }
 }

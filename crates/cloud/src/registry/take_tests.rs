@@ -14,7 +14,7 @@ use super::{
     follow_tests::{Cloud, Direct, ROOT, opened},
     *,
 };
-use crate::{Ask, IndexRows, NewKey, Told, link::ToldChange};
+use crate::{Ask, IndexRows, NewKey, RegistryAnswer, link::SentChange};
 
 /// Rows that say what is written.
 struct Watched {
@@ -179,7 +179,7 @@ async fn changes_that_come_at_once_are_written_at_once_and_each_user_by_itself()
 }
 
 /// The changes that a region would receive.
-async fn told(cloud: &Cloud, region: &Region) -> Vec<ToldChange> {
+async fn told(cloud: &Cloud, region: &Region) -> Vec<SentChange> {
     let ask = Ask::Changes {
         from: region.registry.state.read().length(),
         wait_ms: 0,
@@ -187,7 +187,7 @@ async fn told(cloud: &Cloud, region: &Region) -> Vec<ToldChange> {
         features: Some(types::Features::own().names()),
     };
     match cloud.keeper.answer(&RegionId::new("second"), ask).await {
-        Told::Changes { changes, .. } => changes,
+        RegistryAnswer::Changes { changes, .. } => changes,
         _ => panic!("no changes"),
     }
 }

@@ -11,7 +11,7 @@ use super::{
     *,
 };
 use crate::{
-    Ask, Holder, KeyStatus, NewEntity, NewKey, NewUser, Told, Usage, UserChange, UserInfo,
+    Ask, Holder, KeyStatus, NewEntity, NewKey, NewUser, RegistryAnswer, Usage, UserChange, UserInfo,
 };
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -219,7 +219,9 @@ async fn no_region_that_does_not_know_users_is_told_of_one() {
     let keys = async || {
         let after = String::new();
         match cloud.keeper.answer(&region, Ask::Keys { after }).await {
-            Told::Keys { keys, .. } => keys.into_iter().map(|keys| keys.id).collect::<Vec<_>>(),
+            RegistryAnswer::Keys { keys, .. } => {
+                keys.into_iter().map(|keys| keys.id).collect::<Vec<_>>()
+            }
             _ => panic!("no keys"),
         }
     };

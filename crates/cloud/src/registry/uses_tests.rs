@@ -10,7 +10,7 @@ use super::{
     introduce_tests::statement,
     *,
 };
-use crate::{AccountKind, Ask, NewKey, Told};
+use crate::{AccountKind, Ask, NewKey, RegistryAnswer};
 
 impl Cloud {
     async fn guarded(&self, name: &str, country: &str) -> AccountId {
@@ -31,7 +31,10 @@ impl Cloud {
         let shown = crate::Introduction::of(&statement(key, "second"));
         let ask = Ask::Introduce(Box::new(shown));
         let told = self.keeper.answer(&RegionId::new("second"), ask).await;
-        assert!(matches!(told, Told::Introduced { keys: Some(_), .. }));
+        assert!(matches!(
+            told,
+            RegistryAnswer::Introduced { keys: Some(_), .. }
+        ));
     }
 
     fn last(&self, key: &NewKey) -> Option<crate::KeyUse> {
@@ -45,7 +48,7 @@ async fn says((to, from): (&Registry, &str), key: &NewKey, at_ms: u64, service: 
     });
     let ask: Ask = serde_json::from_value(told).unwrap();
     let told = to.answer(&RegionId::new(from), ask).await;
-    assert!(matches!(told, Told::Done));
+    assert!(matches!(told, RegistryAnswer::Done));
 }
 
 #[tokio::test]

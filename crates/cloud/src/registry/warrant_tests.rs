@@ -17,7 +17,8 @@ use types::{
 
 use super::follow_tests::{Cloud, ROOT, bucket};
 use crate::{
-    Ask, KeyStatus, NewDeedRecord, NewKey, ReadsRequests, RegionStatus, Told, Wanted, WantedChange,
+    Ask, KeyStatus, NewDeedRecord, NewKey, ReadsRequests, RegionStatus, RegistryAnswer, Wanted,
+    WantedChange,
     keys::{region_key, service_key},
 };
 
@@ -107,7 +108,12 @@ impl Cloud {
     }
 
     /// What the keeper answers `second` that wants a bucket for `owner`.
-    async fn asks(&self, name: &str, owner: &str, request: Option<&SignedRequest>) -> Told {
+    async fn asks(
+        &self,
+        name: &str,
+        owner: &str,
+        request: Option<&SignedRequest>,
+    ) -> RegistryAnswer {
         let mut record = NewDeedRecord::from(bucket(name, owner, "second"));
         record.request = request.map(Into::into);
         let ask = Ask::CreateDeed(record);
@@ -119,10 +125,10 @@ impl Cloud {
     }
 }
 
-fn is_refused(told: &Told) -> bool {
+fn is_refused(told: &RegistryAnswer) -> bool {
     matches!(
         told,
-        Told::Refused(_) | Told::Placement(_) | Told::SlowDown(_)
+        RegistryAnswer::Refused(_) | RegistryAnswer::Placement(_) | RegistryAnswer::SlowDown(_)
     )
 }
 
@@ -201,10 +207,10 @@ async fn p5_a_region_makes_buckets_only_as_their_owners_signed() {
     assert!(is_refused(&told));
     // What nobody knows as a region is a name of the one that was asked.
     let told = cloud.asks("planted", &one, Some(&elsewhere("auto"))).await;
-    assert!(matches!(told, Told::Deed(_)));
+    assert!(matches!(told, RegistryAnswer::Deed(_)));
     // Once: not again when it is gone.
     let request = creates(&key, "second", "once");
-    let Told::Deed(deed) = cloud.asks("once", &one, Some(&request)).await else {
+    let RegistryAnswer::Deed(deed) = cloud.asks("once", &one, Some(&request)).await else {
         panic!("refused");
     };
     let deed = deed.into_deed().unwrap();
@@ -271,10 +277,16 @@ async fn p5_a_region_makes_no_bucket_whose_rules_another_operators_bucket_accept
         keeper.answer(&RegionId::new(region), ask).await
     };
     let refused = create("fourth", "sending").await;
-    assert!(matches!(refused, Told::Placement(why) if why.contains("taking accepts")));
-    assert!(matches!(create("fourth", "another").await, Told::Deed(_)));
+    assert!(matches!(refused, RegistryAnswer::Placement(why) if why.contains("taking accepts")));
+    assert!(matches!(
+        create("fourth", "another").await,
+        RegistryAnswer::Deed(_)
+    ));
     // One operator's own regions need no word, and get none by this.
-    assert!(matches!(create("second", "sending").await, Told::Deed(_)));
+    assert!(matches!(
+        create("second", "sending").await,
+        RegistryAnswer::Deed(_)
+    ));
 }
 
 #[tokio::test]
@@ -325,8 +337,14 @@ async fn p5_a_region_removes_buckets_only_as_their_owners_signed() {
     // The customer may have asked another region, which relayed it to the home.
     for region in ["second", "third", "us-east-1"] {
         let request = deletes(&key, region, "own");
-        assert!(matches!(ask(Some(&request)).await, Told::Done), "{region}");
-        assert!(matches!(ask(Some(&request)).await, Told::NoBucket));
+        assert!(
+            matches!(ask(Some(&request)).await, RegistryAnswer::Done),
+            "{region}"
+        );
+        assert!(matches!(
+            ask(Some(&request)).await,
+            RegistryAnswer::NoBucket
+        ));
         let again = cloud
             .keeper
             .create(Actor::System, bucket("own", &one, "second"));
@@ -520,5 +538,5 @@ async fn p5_a_users_policies_hold_for_the_home_whether_it_is_named_or_not() {
     put("third").await.unwrap();
     let request = creates(&key, "second", "annas");
     let told = cloud.asks("annas", &account, Some(&request)).await;
-    assert!(matches!(told, Told::Deed(_)));
+    assert!(matches!(told, RegistryAnswer::Deed(_)));
 }

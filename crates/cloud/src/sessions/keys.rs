@@ -8,7 +8,7 @@ use types::{RegionId, Timestamp, features::SESSIONS};
 
 use super::token::TokenKey;
 use crate::{
-    Ask, CloudError, MasterKey, Registry, Told,
+    Ask, CloudError, MasterKey, Registry, RegistryAnswer,
     keys::mac,
     kinds::{FORMAT, Record},
     link::Upstream,
@@ -33,7 +33,7 @@ fn weeks(now: Timestamp) -> std::ops::RangeInclusive<u32> {
 /// A key, as its region gets it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TokenKeyTold {
+pub struct SentTokenKey {
     week: u32,
     /// In hex.
     key: String,
@@ -112,15 +112,15 @@ impl Registry {
     }
 
     /// Answers a region: with its own keys.
-    pub(crate) fn tell_token_keys(&self, to: &RegionId) -> Told {
+    pub(crate) fn answer_token_keys(&self, to: &RegionId) -> RegistryAnswer {
         let state = self.state.read();
-        let own = |week| TokenKeyTold {
+        let own = |week| SentTokenKey {
             week,
             key: hex::encode(self.derived_key(&state, to, week).key),
         };
         let all = weeks(self.clock.now()).map(own);
         let known = state.knows(to, SESSIONS) && **to != *self.own();
-        Told::TokenKeys {
+        RegistryAnswer::TokenKeys {
             keys: all.filter(|_| known).collect(),
         }
     }
@@ -156,12 +156,12 @@ impl Registry {
         if !self.state.read().knows(upstream.keeper(), SESSIONS) {
             return Ok(());
         }
-        let Told::TokenKeys { keys } = upstream.ask(Ask::TokenKeys).await? else {
+        let RegistryAnswer::TokenKeys { keys } = upstream.ask(Ask::TokenKeys).await? else {
             return Err(CloudError::Unavailable(
                 "the registry sent no keys of tokens".into(),
             ));
         };
-        let is_new = |told: &&TokenKeyTold| {
+        let is_new = |told: &&SentTokenKey| {
             let known = self
                 .state
                 .read()

@@ -4,7 +4,7 @@
 use http::{HeaderMap, Method, StatusCode};
 
 use super::{
-    Job, Place,
+    BucketPrefix, Job,
     run::{Listed, Outcome, patiently},
 };
 use crate::{
@@ -31,8 +31,8 @@ const UNCARRIED: &str = "Its metadata has characters that no header can say. Cop
 /// A copy to be made.
 struct Copy<'a> {
     job: &'a Job,
-    from: &'a Place,
-    to: &'a Place,
+    from: &'a BucketPrefix,
+    to: &'a BucketPrefix,
     key: String,
     replaces: bool,
     one: &'a Listed,
@@ -42,7 +42,7 @@ struct Copy<'a> {
 pub async fn copy(
     call: &Call<'_>,
     job: &Job,
-    to: &Place,
+    to: &BucketPrefix,
     replaces: bool,
     one: &Listed,
 ) -> Result<Outcome, Fault> {

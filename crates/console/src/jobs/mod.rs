@@ -34,7 +34,7 @@ const NAMED_MAX: usize = 50;
 
 /// A prefix of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct BucketPrefix {
     /// The bucket.
     pub bucket: BucketName,
     /// What keys begin with.
@@ -51,7 +51,7 @@ pub enum Work {
     /// Copies it.
     Copy {
         /// Where to: the prefix takes the place of the one that is copied from.
-        to: Place,
+        to: BucketPrefix,
         /// Whether an object that is there already is replaced.
         replaces: bool,
         /// Whether the object is deleted once its copy is stored.
@@ -93,7 +93,7 @@ pub struct Job {
     /// What the key signs: another key of the same id did not begin it.
     proofs: KeyProofs,
     /// From where.
-    pub from: Place,
+    pub from: BucketPrefix,
     /// What.
     pub work: Work,
     /// Objects that are newer were not seen by whoever began it: they are left alone.
@@ -186,7 +186,7 @@ pub struct Owner {
 /// What somebody asks for.
 pub struct Ask {
     /// From where.
-    pub from: Place,
+    pub from: BucketPrefix,
     /// What.
     pub work: Work,
     /// Objects that are newer are left alone.
@@ -279,8 +279,8 @@ mod tests {
     use super::*;
     use crate::session::{NewSession, Sessions};
 
-    fn place(bucket: &str, prefix: &str) -> Place {
-        Place {
+    fn place(bucket: &str, prefix: &str) -> BucketPrefix {
+        BucketPrefix {
             bucket: BucketName::new(bucket).unwrap(),
             prefix: prefix.to_owned(),
         }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use http::{Method, StatusCode};
 use types::Deeds as _;
 
-use super::{Ended, Job, Place, Work, copying, purging, state::State};
+use super::{BucketPrefix, Ended, Job, Work, copying, purging, state::State};
 use crate::{
     Console,
     call::{Call, Caller},
@@ -155,7 +155,7 @@ pub(super) fn goes_on(call: &Call<'_>, job: &Job) -> Result<(), Stop> {
     };
     let registry = call.console.backend.registry();
     let here = &call.console.settings.region;
-    let stays = |place: &Place| {
+    let stays = |place: &BucketPrefix| {
         // Whatever is not on record is refused by S3.
         registry
             .get(&place.bucket)

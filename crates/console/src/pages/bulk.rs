@@ -10,7 +10,7 @@ use types::{BucketName, Deeds as _, Timestamp, Writes};
 use crate::{
     call::{Call, Shown},
     fault::Fault,
-    jobs::{Ask, Full, Job, Owner, Place, Work, run::Origin},
+    jobs::{Ask, BucketPrefix, Full, Job, Owner, Work, run::Origin},
     pages::{delete::versioned, objects},
     reply::{Answer, Page, Reply},
     s3::S3Ask,
@@ -212,7 +212,7 @@ pub async fn begin(call: &Call<'_>) -> Answer {
             let to = BucketName::new(call.form.get("to").unwrap_or_default());
             let to = to.map_err(|error| Fault::Bad(error.to_string().into()))?;
             Work::Copy {
-                to: Place {
+                to: BucketPrefix {
                     bucket: to,
                     prefix: call.form.get("under").unwrap_or_default().to_owned(),
                 },
@@ -226,7 +226,7 @@ pub async fn begin(call: &Call<'_>) -> Answer {
     let until = call.form.get("until").and_then(|ms| ms.parse().ok());
     let until = until.ok_or_else(|| Fault::Bad(call.t("The form lacks its time.")))?;
     let ask = Ask {
-        from: Place {
+        from: BucketPrefix {
             bucket: bucket.clone(),
             prefix: prefix.to_owned(),
         },

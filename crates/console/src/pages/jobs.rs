@@ -106,7 +106,7 @@ fn title(call: &Call<'_>, job: &Job) -> Markup {
 }
 
 fn places(call: &Call<'_>, job: &Job) -> Markup {
-    let name = |place: &crate::jobs::Place| {
+    let name = |place: &crate::jobs::BucketPrefix| {
         html! {
             a href=(Href::bucket(&place.bucket, "").with(&[("prefix", &place.prefix)])) {
                 (text::short(&[&*place.bucket, "/", &place.prefix].concat()))

@@ -9,7 +9,7 @@ use crate::{
     call::{Call, Shown},
     fault::Fault,
     fields::decoded,
-    jobs::{Ask, Place, Purge, Work},
+    jobs::{Ask, BucketPrefix, Purge, Work},
     pages::{bulk, objects},
     reply::{Answer, Page, Reply},
     s3::S3Ask,
@@ -179,7 +179,7 @@ pub async fn begin(call: &Call<'_>) -> Answer {
     let until = call.form.get("until").and_then(|ms| ms.parse().ok());
     let until = until.ok_or_else(|| Fault::Bad(call.t("The form lacks its time.")))?;
     let ask = Ask {
-        from: Place {
+        from: BucketPrefix {
             bucket: shown.deed.name.clone(),
             prefix: key.to_owned(),
         },

@@ -122,7 +122,7 @@ fn silent_since(keeps: bool, heard: Option<Timestamp>, now: Timestamp) -> Option
 fn away(call: &Call<'_>) -> Markup {
     let registry = call.console.backend.registry();
     let now = call.console.clock.now();
-    let since = silent_since(registry.keeps(), registry.heard_at(), now);
+    let since = silent_since(registry.keeps(), registry.answered_at(), now);
     let keeper = call.console.backend.keeper();
     html! {
         @if let Some(since) = since {

@@ -8,7 +8,7 @@ use http::{header, request::Parts};
 use objects::{BucketDocuments, DisplayVersion};
 use types::{BucketDeed, ObjectKey, UploadId};
 
-use super::{Trail, meet::Met, slow_down};
+use super::{Trail, slow_down, verify_head::VerifiedHead};
 use crate::{
     ask::Details,
     call::{Answer, Call},
@@ -112,15 +112,16 @@ impl Gateway {
     pub(super) async fn add_details(
         &self,
         about: &mut About,
-        met: &Met<'_>,
+        known: &VerifiedHead<'_>,
         (identity, via, form): (&Identity, &Via, Option<&ObjectKey>),
     ) -> Result<(), Fault> {
-        self.add_tags(about, &met.request, (identity, form)).await?;
-        let of_upload = is_of_upload(about.operation).then(|| upload(&met.request));
+        self.add_tags(about, &known.request, (identity, form))
+            .await?;
+        let of_upload = is_of_upload(about.operation).then(|| upload(&known.request));
         match about.heeds_lists() || of_upload.is_some() {
             true => {
                 let whose = (identity, via, form);
-                Box::pin(self.add_of_object(about, met, whose, of_upload.flatten())).await
+                Box::pin(self.add_of_object(about, known, whose, of_upload.flatten())).await
             }
             false => Ok(()),
         }
@@ -157,15 +158,15 @@ impl Gateway {
     async fn add_of_object(
         &self,
         about: &mut About,
-        met: &Met<'_>,
+        known: &VerifiedHead<'_>,
         (identity, via, form): (&Identity, &Via, Option<&ObjectKey>),
         upload: Option<UploadId>,
     ) -> Result<(), Fault> {
         let Some(deed) = &about.deed else {
             return Ok(());
         };
-        let came = met.identified.facts();
-        let request = &met.request;
+        let came = known.identified.facts();
+        let request = &known.request;
         let dialect = request.dialect();
         let mut ask = dialect.ask(about.operation, request, identity, form, came);
         about.details.add_to(&mut ask);

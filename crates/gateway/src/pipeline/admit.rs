@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use objects::BucketDocuments;
 use types::RegionId;
 
-use super::{Trail, about::About, has_body, meet::Met, source::Source};
+use super::{Trail, about::About, has_body, source::Source, verify_head::VerifiedHead};
 use crate::{
     acknowledged::Touched,
     ask::Details,
@@ -46,20 +46,20 @@ impl Gateway {
     /// Everything else before the handler: whether they may, and where.
     pub(super) fn admit(
         &self,
-        met: Met<'_>,
+        known: VerifiedHead<'_>,
         identity: Identity,
         source: Source,
         (mut via, about): (Via, About),
         trail: &mut Trail,
     ) -> Result<Admitted<'_>, Fault> {
-        let (request, operation, deed) = (&met.request, about.operation, &about.deed);
+        let (request, operation, deed) = (&known.request, about.operation, &about.deed);
         // Nothing of a body that is not read needs a proof.
         if let Via::Region(_, proof @ Proof::Head) = &mut via
             && !(has_body(request.method()) && operation.reads_body())
         {
             *proof = Proof::Whole;
         }
-        let (length, came) = (request.length(), met.identified.facts());
+        let (length, came) = (request.length(), known.identified.facts());
         let dialect = request.dialect();
         let mut ask = dialect.ask(operation, request, &identity, source.key(), came);
         about.details.add_to(&mut ask);
@@ -81,34 +81,34 @@ impl Gateway {
         request.dialect().check(operation, request)?;
         let touches = || Touched::by(operation, request.target().key.as_ref());
         let way = match deed.as_ref() {
-            Some(deed) if !operation.writes() && via == Via::Door && self.acknowledged.any() => {
+            Some(deed) if !operation.writes() && via == Via::Client && self.acknowledged.any() => {
                 self.way_to_read(way, action, deed, &touches())?
             }
             _ => way,
         };
         let permit = match way {
             Way::Here(permit) => permit,
-            Way::Pass(holders) => {
+            Way::Forward(holders) => {
                 let way = (holders, self.pace(request, &via, trail, false));
                 let touched = touches();
-                let mut outgoing = self.outgoing(met, source, way, (operation, action))?;
+                let mut outgoing = self.outgoing(known, source, way, (operation, action))?;
                 outgoing.touched = touched;
                 self.metrics.received(operation).inc_by(length);
                 return Ok(Admitted::Pass(Box::new(outgoing)));
             }
         };
-        met.identified.check_replay(self, request)?;
+        known.identified.check_replay(self, request)?;
         let pace = self.pace(request, &via, trail, true);
         let who = Who {
             operation,
-            facts: met.identified.facts(),
+            facts: known.identified.facts(),
             via,
             unread: permit.is_unread().then(|| Box::new(about.details)),
             permit,
             pace,
             documents: about.documents,
         };
-        let call = self.call(met, source, who)?;
+        let call = self.call(known, source, who)?;
         if length > 0 {
             self.metrics.received(operation).inc_by(length);
         }
@@ -116,7 +116,7 @@ impl Gateway {
     }
 
     /// A request for the handler.
-    fn call(&self, met: Met<'_>, source: Source, who: Who) -> Result<Call<'_>, Fault> {
+    fn call(&self, known: VerifiedHead<'_>, source: Source, who: Who) -> Result<Call<'_>, Fault> {
         let (body, form) = match source {
             Source::Form(form) => {
                 let form = *form;
@@ -125,8 +125,8 @@ impl Gateway {
             Source::Wire(incoming) => {
                 let body = self.body(
                     who.operation,
-                    met.identified,
-                    &met.request,
+                    known.identified,
+                    &known.request,
                     incoming,
                     who.pace,
                 )?;
@@ -134,9 +134,9 @@ impl Gateway {
             }
         };
         let changes_deeds = matches!(who.operation.name, "CreateBucket" | "DeleteBucket");
-        let head = changes_deeds.then(|| met.request.relayed().into_boxed_slice());
-        let dialect = met.request.dialect();
-        let (target, query, headers) = met.request.into_parts();
+        let head = changes_deeds.then(|| known.request.relayed().into_boxed_slice());
+        let dialect = known.request.dialect();
+        let (target, query, headers) = known.request.into_parts();
         let (key, form) = match form {
             Some((key, reply)) => (Some(key), Some(reply)),
             None => (target.key, None),
@@ -165,24 +165,24 @@ impl Gateway {
     /// its answer is known here only.
     fn outgoing(
         &self,
-        met: Met<'_>,
+        known: VerifiedHead<'_>,
         source: Source,
         (holders, pace): (Vec<RegionId>, Pace),
         (operation, action): (&Operation, Action),
     ) -> Result<Outgoing, Fault> {
-        let request = met.request;
+        let request = known.request;
         let bucket = request.target().bucket.as_ref();
         let deed = bucket.and_then(|b| self.deeds.get(b));
         let deed = deed.ok_or(FaultKind::NoSuchBucket)?;
         let Source::Wire(incoming) = source else {
             return Err(self.redirect(&deed));
         };
-        let facts = met.identified.facts();
+        let facts = known.identified.facts();
         let head = self.relay(&request, &deed, &holders, (operation, action), facts)?;
         let body = match has_body(request.method()) && operation.reads_body() {
             true => {
                 check_length(operation, &request)?;
-                Some(met.identified.into_passing(&request, incoming, pace)?)
+                Some(known.identified.into_passing(&request, incoming, pace)?)
             }
             false => None,
         };

@@ -9,7 +9,7 @@ use crate::acknowledged::Mark;
 /// How a request came.
 pub(super) enum Arrival {
     /// From a client, whose signature is still to be verified.
-    Door(RequestFacts),
+    Client(RequestFacts),
     /// From another region, which relays what its customer signed, with the bucket that it read.
     Region {
         from: types::Place,
@@ -27,7 +27,7 @@ impl Trail {
     /// Of a request that came so.
     pub(super) fn of(arrival: &Arrival) -> Self {
         let source = match arrival {
-            Arrival::Door(facts) => facts.source,
+            Arrival::Client(facts) => facts.source,
             Arrival::Region { facts, .. } => facts.as_ref().ok().and_then(|facts| facts.source),
             Arrival::Unreadable(_) => None,
         };

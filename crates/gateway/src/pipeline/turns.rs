@@ -23,8 +23,8 @@ pub(crate) struct Taking(pub(crate) Turn);
 impl Gateway {
     /// Requests of other regions have places of their own: two regions whose places were all taken
     /// by requests that wait for a place at the other would wait for each other without end.
-    pub(super) fn admission(&self, at_door: bool) -> &Admission {
-        match at_door {
+    pub(super) fn admission(&self, direct: bool) -> &Admission {
+        match direct {
             true => &self.admission,
             false => &self.passed_admission,
         }
@@ -36,10 +36,10 @@ impl Gateway {
         &self,
         account: &AccountId,
         size: Option<u64>,
-        at_door: bool,
+        direct: bool,
         trail: &mut Trail,
     ) -> Result<(), Crowded> {
-        let admission = self.admission(at_door);
+        let admission = self.admission(direct);
         let payer = admission.payer(account);
         trail.payer = Some(payer);
         if size.is_none_or(|size| size > SMALL_BYTES_MAX) {
@@ -50,12 +50,12 @@ impl Gateway {
     }
 
     /// Room for an answer that the client takes piece by piece. It is no work from here on.
-    pub(super) async fn make_room(&self, at_door: bool, trail: &mut Trail) -> Result<(), Fault> {
+    pub(super) async fn make_room(&self, direct: bool, trail: &mut Trail) -> Result<(), Fault> {
         if let Some(place) = &trail.places.work {
             place.step_out();
         }
         if let (None, Some(payer)) = (&trail.places.large, trail.payer) {
-            let place = self.admission(at_door).large(payer).await;
+            let place = self.admission(direct).large(payer).await;
             trail.places.large = Some(place.map_err(|_| slow_down())?);
         }
         Ok(())
@@ -72,25 +72,25 @@ impl Gateway {
         if !has_body(request.method()) {
             return self.config.body_idle.into();
         }
-        let admission = self.admission(*via == Via::Door);
+        let admission = self.admission(*via == Via::Client);
         let place = trail.places.work.as_ref();
         let turn = place.map(|place| admission.turn(place));
         Pace::new(&self.config, turn, at_work)
     }
 
     /// Counts what is sent, and keeps the places until an answer that streams has been sent.
-    pub(super) fn hold(&self, answer: &mut Response<ResponseBody>, at_door: bool, trail: Trail) {
+    pub(super) fn hold(&self, answer: &mut Response<ResponseBody>, direct: bool, trail: Trail) {
         let Some(operation) = trail.operation else {
             return;
         };
         let sent = self.metrics.sent(operation);
         let streams = matches!(
             answer.body(),
-            ResponseBody::Stream(_) | ResponseBody::Passed(_)
+            ResponseBody::Stream(_) | ResponseBody::Forwarded(_)
         );
         if streams && let Some(place) = &trail.places.work {
             place.step_out();
-            let turn = self.admission(at_door).turn(place);
+            let turn = self.admission(direct).turn(place);
             answer.extensions_mut().insert(Taking(turn));
         }
         match answer.body_mut() {
@@ -101,7 +101,7 @@ impl Gateway {
             ResponseBody::Full(Some(bytes)) => {
                 sent.inc_by(bytes.len() as u64);
             }
-            ResponseBody::Passed(passed) => passed.hold(Held {
+            ResponseBody::Forwarded(answer) => answer.hold(Held {
                 sent: sent.clone(),
                 _places: trail.places,
             }),

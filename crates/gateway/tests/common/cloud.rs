@@ -32,7 +32,7 @@ use types::{
     deed::BoxFuture,
 };
 
-use super::{Door, TestDeeds, client::Client, keys::TestKeys};
+use super::{TestDeeds, TestServer, client::Client, keys::TestKeys};
 
 /// Alice's access key and account.
 pub const ALICE: &str = "ALICEALICEALICEALICE";
@@ -213,7 +213,7 @@ impl Network {
         let from = from.clone();
         let service = service_fn(move |request| {
             let (gateway, from) = (gateway.clone(), from.clone());
-            async move { Ok::<_, Infallible>(gateway.respond_passed(from, request).await) }
+            async move { Ok::<_, Infallible>(gateway.respond_forwarded(from, request).await) }
         });
         let server = http2::Builder::new(TokioExecutor::new());
         tokio::spawn(server.serve_connection(TokioIo::new(far), service));
@@ -266,19 +266,19 @@ impl http_body::Body for Cut {
 /// The regions of [`REGIONS`].
 pub struct Cloud {
     pub network: Arc<Network>,
-    doors: BTreeMap<&'static str, (Door, Arc<TestDeeds>)>,
+    servers: BTreeMap<&'static str, (TestServer, Arc<TestDeeds>)>,
 }
 
 impl Cloud {
     /// Opens every region; buckets with their home anywhere can be created in the first.
     pub async fn open() -> Self {
-        Self::patient(GatewayConfig::default().pass_idle).await
+        Self::patient(GatewayConfig::default().forward_idle).await
     }
 
     /// The same; gateways wait so long for a region that sends nothing.
-    pub async fn patient(pass_idle: Duration) -> Self {
+    pub async fn patient(forward_idle: Duration) -> Self {
         let network = Arc::new(Network::default());
-        let mut doors = BTreeMap::new();
+        let mut servers = BTreeMap::new();
         for (name, _) in REGIONS {
             let here = place(name).unwrap();
             let deeds = Arc::new(TestDeeds::default());
@@ -309,31 +309,31 @@ impl Cloud {
                         true => vec!["us-east-1".to_owned()],
                         false => Vec::new(),
                     },
-                    pass_idle,
+                    forward_idle,
                     ..GatewayConfig::default()
                 },
             };
             let gateway = Arc::new(Gateway::new(parts, &mut registry));
             let listed = Arc::clone(&gateway);
             network.gateways.lock().insert(here.region, listed);
-            doors.insert(name, (Door::serve(gateway, registry), deeds));
+            servers.insert(name, (TestServer::serve(gateway, registry), deeds));
         }
-        Self { network, doors }
+        Self { network, servers }
     }
 
     /// The gateway of a region.
-    pub fn door(&self, region: &str) -> &Door {
-        &self.doors[region].0
+    pub fn server(&self, region: &str) -> &TestServer {
+        &self.servers[region].0
     }
 
     /// The directory of a region.
     pub fn deeds(&self, region: &str) -> &TestDeeds {
-        &self.doors[region].1
+        &self.servers[region].1
     }
 
     /// A caller of a region.
     pub fn at(&self, region: &str, access_key: &str) -> Client {
-        Client::in_region(self.door(region).address, access_key, region)
+        Client::in_region(self.server(region).address, access_key, region)
     }
 
     /// Alice's bucket at home-1 with a replica at copy-1 and a sealed one at seal-1, known
@@ -357,7 +357,7 @@ impl Cloud {
             },
         };
         change(&mut deed);
-        for (_, deeds) in self.doors.values() {
+        for (_, deeds) in self.servers.values() {
             deeds.learn(&deed);
         }
         deed
@@ -390,7 +390,7 @@ impl Cloud {
             trailer: None,
             conditions: objects::WriteConditions::default(),
         };
-        let objects = &self.door(region).gateway.objects;
+        let objects = &self.server(region).gateway.objects;
         let key = ObjectKey::new(key).unwrap();
         objects.put(&permit, &key, input).await.unwrap();
     }

@@ -107,7 +107,7 @@ impl Deeds for TestDeeds {
 }
 
 /// A gateway that serves.
-pub struct Door {
+pub struct TestServer {
     /// Where.
     pub address: SocketAddr,
     /// The gateway itself, for its metrics.
@@ -120,7 +120,7 @@ pub struct Door {
     serving: tokio::task::JoinHandle<()>,
 }
 
-impl Door {
+impl TestServer {
     /// Opens a gateway with this configuration.
     #[allow(dead_code)]
     pub async fn open(config: GatewayConfig) -> Self {

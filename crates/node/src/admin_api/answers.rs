@@ -49,7 +49,7 @@ pub fn refused(error: CloudError) -> Refused {
         CloudError::Elsewhere(_) => StatusCode::MISDIRECTED_REQUEST,
         CloudError::SlowDown(_)
         | CloudError::Unavailable(_)
-        | CloudError::NotHeard(_)
+        | CloudError::NotApplied(_)
         | CloudError::Unwritten(_) => StatusCode::SERVICE_UNAVAILABLE,
         CloudError::History(..) | CloudError::Record(_) | CloudError::Store(_) => {
             tracing::error!(%error, "the registry failed");

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use admin::bodies::{NewBucket, Place};
 use cloud::PlacementChange;
-use replication::{CopyStatus, Uploads};
+use replication::{ReplicaStatus, Uploads};
 use serde_json::{Value, json};
 use types::{
     BucketDeed, BucketName, Deeds, Forwarder, NewDeed, Placement, RegionId, Replica, Trust,
@@ -149,7 +149,7 @@ impl Admin {
         // So that a client can use the bucket at once after the answer. A home that is unreachable
         // receives it later.
         let holders: Vec<RegionId> = made.holders().cloned().collect();
-        if let Err(error) = registry.wait_until_heard(&holders).await {
+        if let Err(error) = registry.wait_until_applied(&holders).await {
             tracing::warn!(bucket = %made.name, %error, "a new bucket");
         }
         Ok(deed(&made))
@@ -203,7 +203,7 @@ impl Admin {
         if found.epoch == 1 || remove.is_empty() {
             return Ok(());
         }
-        let copies = self.region.copies(found).await.map_err(|e| {
+        let copies = self.region.replicas(found).await.map_err(|e| {
             conflict(&format!(
                 "{e} What the replicas that are to go alone have is not known; with --force they \
                  go, and that is lost"
@@ -227,7 +227,7 @@ impl Admin {
         let Value::Object(fields) = &mut shown else {
             return shown;
         };
-        let replicas = tokio::time::timeout(HOME_WAIT, self.region.copies(found)).await;
+        let replicas = tokio::time::timeout(HOME_WAIT, self.region.replicas(found)).await;
         let replicas = replicas.unwrap_or_else(|_| {
             Err(format!(
                 "{} does not answer within {} s",
@@ -263,7 +263,7 @@ impl Admin {
 }
 
 /// How a replica is doing. Between regions `connected` has another name.
-fn replica_status(replica: &CopyStatus) -> Value {
+fn replica_status(replica: &ReplicaStatus) -> Value {
     let mut shown = json!(replica);
     if let Value::Object(fields) = &mut shown {
         fields.insert("connected".into(), json!(replica.in_touch));

@@ -136,7 +136,7 @@ impl Admin {
 
     /// Has the home say once more how complete its replicas are, if it answers.
     async fn ask_home(&self, found: &Arc<BucketDeed>) {
-        let asked = timeout(TELL_WITHIN, self.region.copies(found)).await;
+        let asked = timeout(TELL_WITHIN, self.region.replicas(found)).await;
         if let (true, Ok(Ok(copies))) = (found.home == self.region.id, asked) {
             self.region.watched.completeness.note(found, &copies);
         }

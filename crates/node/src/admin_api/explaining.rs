@@ -7,7 +7,7 @@ use access::{
     policy::{Document, DocumentKind},
 };
 use admin::bodies::Explain;
-use cloud::{CloudError, KeyStatus, UserInfo, UserTold};
+use cloud::{CloudError, KeyStatus, SentUser, UserInfo};
 use serde_json::{Value, json};
 use types::{AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Deeds, Placement};
 
@@ -31,7 +31,7 @@ fn context(asked: &Explain) -> Result<Vec<(String, String)>, Refused> {
 struct Caller {
     account: Option<AccountId>,
     /// Or the role.
-    user: Option<UserTold>,
+    user: Option<SentUser>,
     /// What bounds the session of the role.
     session: Option<Vec<String>>,
     checks: Vec<Check>,

@@ -1,6 +1,6 @@
 //! What whoever asks about a user or role should know, although the answer does not depend on it.
 
-use cloud::UserTold;
+use cloud::SentUser;
 use types::AccountId;
 
 use super::Admin;
@@ -12,7 +12,7 @@ impl Admin {
     pub(super) fn is_administrator(
         &self,
         account: &AccountId,
-        user: &UserTold,
+        user: &SentUser,
         session: Option<&Vec<String>>,
     ) -> Option<Check> {
         let (kind, own) = match session {

@@ -130,7 +130,7 @@ impl Admin {
                 said = Some(asked);
             }
             // Asked after it takes none: what is not behind then has all.
-            let copies = self.region.copies(found).await.unwrap_or_default();
+            let copies = self.region.replicas(found).await.unwrap_or_default();
             let copy = copies.iter().find(|copy| *copy.region == **to);
             if copy.is_some_and(|copy| copy.behind == Some(0)) {
                 return Ok(());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloud::{Ask, RegionStatus, Told};
+use cloud::{Ask, RegionStatus, RegistryAnswer};
 use gateway::Gateway;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -34,7 +34,7 @@ const WHY_ROOM: usize = 256 << 10;
 const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 
 /// What other regions reach.
-pub struct PeerDoor {
+pub struct PeerHandler {
     /// The region.
     pub region: Arc<Region>,
     /// Who it is.
@@ -48,7 +48,7 @@ pub struct PeerDoor {
 type Answer = Result<Response<BoxBody>, (StatusCode, String)>;
 
 #[async_trait]
-impl Handler for PeerDoor {
+impl Handler for PeerHandler {
     async fn handle(
         &self,
         from: Caller,
@@ -70,7 +70,7 @@ impl Handler for PeerDoor {
     }
 }
 
-impl PeerDoor {
+impl PeerHandler {
     /// Somebody without a certificate may show a token, and nothing else.
     async fn stranger(&self, room: &Room, request: Request<Incoming>) -> Answer {
         let (true, &Method::POST, Some(authority)) = (
@@ -111,7 +111,11 @@ impl PeerDoor {
         }
     }
 
-    async fn registry(&self, from: &RegionId, ask: Ask) -> Result<Told, (StatusCode, String)> {
+    async fn registry(
+        &self,
+        from: &RegionId,
+        ask: Ask,
+    ) -> Result<RegistryAnswer, (StatusCode, String)> {
         let doubt = || match self.region.neighbours.doubt_of_registry() {
             Some(why) => Err((StatusCode::SERVICE_UNAVAILABLE, why)),
             None => Ok(()),
@@ -204,7 +208,7 @@ impl PeerDoor {
     /// is decided here.
     async fn passed(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
         let place = self.place(from)?;
-        let answer = self.gateway.respond_passed(place, request).await;
+        let answer = self.gateway.respond_forwarded(place, request).await;
         let answer = answer.map(|body| body.map_err(Into::into).boxed_unsync());
         let answer = room.stream(Kind::Passed, answer).await;
         Ok(answer.unwrap_or_else(|NoRoom| slow_down()))
@@ -214,7 +218,7 @@ impl PeerDoor {
     async fn start(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
         let (said, _asking) = read(room, request).await?;
         let said = serde_json::from_slice(&said).map_err(bad)?;
-        let told = self.region.starts.hear(&self.region, from, said).await;
+        let told = self.region.starts.receive(&self.region, from, said).await;
         let told = told.ok_or_else(|| bad("not a statement of the region that asks"))?;
         serde_json::to_vec(&told).map(ok).map_err(bad)
     }

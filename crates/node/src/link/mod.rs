@@ -15,7 +15,7 @@ mod upstream;
 
 pub use clock_watch::watch_clock;
 pub use files::{Membership, certificate_expires};
-pub use handler::PeerDoor;
+pub use handler::PeerHandler;
 pub use join::{Joining, join, rekey};
 pub use neighbours::Neighbours;
 pub use reach::Reached;

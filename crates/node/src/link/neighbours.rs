@@ -251,7 +251,7 @@ impl Neighbours {
         if self.registry.keeps() {
             return None;
         }
-        let heard = self.registry.heard_at();
+        let heard = self.registry.answered_at();
         let age = heard.map(|at| self.clock.now().ms().saturating_sub(at.ms()));
         Some(age.map_or(Duration::MAX, Duration::from_millis))
     }

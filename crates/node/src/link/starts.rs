@@ -216,7 +216,7 @@ impl Starts {
 
     /// A region says which of its starts runs: answers what is remembered of others. One that
     /// comes in this region's own name is another process of it.
-    pub async fn hear(
+    pub async fn receive(
         &self,
         region: &Region,
         from: &RegionId,
@@ -232,7 +232,7 @@ impl Starts {
             let mut remembered = self.remembered.lock();
             let known = |id: &str| region.registry.region(id).is_some();
             remembered.0.keep(known);
-            let heard = remembered.0.hear(from, &key, said)?;
+            let heard = remembered.0.receive(from, &key, said)?;
             (heard, remembered.1.elapsed() > KEEP_EVERY)
         };
         if heard.is_news || is_due {

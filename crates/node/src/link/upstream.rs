@@ -7,7 +7,7 @@ use std::{
 
 use admin::{data_dir::DataDir, failure::Failure};
 use bytes::Bytes;
-use cloud::{Ask, CloudError, Registry, Told, Upstream};
+use cloud::{Ask, CloudError, Registry, RegistryAnswer, Upstream};
 use http::{Method, Request};
 use peer::{Credentials, collect, full};
 use types::{Clock, RegionId, deed::BoxFuture};
@@ -71,7 +71,7 @@ impl Upstream for PeerUpstream {
         &self.keeper
     }
 
-    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<Told, CloudError>> {
+    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<RegistryAnswer, CloudError>> {
         Box::pin(async move {
             let bytes = serde_json::to_vec(&ask).map_err(|e| CloudError::Record(e.to_string()))?;
             let told = self.post(paths::REGISTRY, bytes).await?;

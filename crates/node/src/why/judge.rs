@@ -158,7 +158,7 @@ pub fn judge(here: &Here<'_>, question: &Question) -> Result<Judged, String> {
         access: here.access,
         account_block: block.unwrap_or(PublicAccessBlock::NONE),
         here: here.place,
-        via: &Via::Door,
+        via: &Via::Client,
     };
     let explained = access::explain(&ask, &facts);
     Ok(judged(here, question, explained))

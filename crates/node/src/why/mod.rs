@@ -9,7 +9,7 @@ mod ask;
 mod judge;
 mod shown;
 
-use cloud::UserTold;
+use cloud::SentUser;
 use serde::{Deserialize, Serialize};
 
 pub use self::judge::{Here, Wanted, given, is_of_s3, judge};
@@ -23,7 +23,7 @@ pub struct Question {
     /// Whose key would sign; nobody's without one.
     pub account: Option<String>,
     /// Which user or role of the account; the account itself without one.
-    pub user: Option<UserTold>,
+    pub user: Option<SentUser>,
     /// `user` is a role, and a session of it asks, which these policies bound. An older release
     /// that is asked so does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

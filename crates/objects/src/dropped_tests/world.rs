@@ -400,7 +400,7 @@ impl World {
             account_block: access::PublicAccessBlock::NONE,
             deed: None,
             here: &here,
-            via: &Via::Door,
+            via: &Via::Client,
         };
         let permit = authorize(&ask, &facts).unwrap();
         let made = self.objects.create_bucket(&permit, name, None, placement);

@@ -83,7 +83,7 @@ impl Objects {
     /// `WrongPermit`; failures of the engine.
     pub async fn end_uploads(&self, permit: &Permit) -> Result<u64> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
-        if deed.home == self.region || self.takes_at_copy(deed) {
+        if deed.home == self.region || self.takes_at_replica(deed) {
             return Ok(0);
         }
         let partition = partition_of(deed);

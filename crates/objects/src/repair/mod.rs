@@ -8,11 +8,11 @@
 //! and the change log gets no entry: to followers nothing has happened.
 
 mod find;
-mod mend;
+mod rewrite;
 mod suspects;
 
 pub use find::{DamagePage, Known};
-pub use mend::Mended;
+pub use rewrite::Repaired;
 pub use suspects::Suspect;
 
 pub(crate) use suspects::{Suspects, is_damage};

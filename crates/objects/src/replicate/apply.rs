@@ -237,7 +237,7 @@ impl Objects {
         bucket: &Bucket,
         shipped: &Shipped,
     ) -> Result<Option<Applied>> {
-        if self.takes_at_copy(deed) && self.was_removed_here(bucket, shipped).await? {
+        if self.takes_at_replica(deed) && self.was_removed_here(bucket, shipped).await? {
             return Ok(Some(Applied::Superseded));
         }
         if !shipped.null {

@@ -29,7 +29,7 @@ pub use aside::SetAside;
 pub use export::{Census, ChangePage, SnapshotPage, VersionName};
 pub use holdings::CountedTo;
 pub use removals::{Logged, Removals, RemovalsPage, Removed};
-pub use words::{OnWord, Telling, Word, Words};
+pub use words::{OnWord, Report, Word, Words};
 
 /// How far ahead of the local clock a version may be, in milliseconds, to be taken over by a home;
 /// by a replica from its home twice that. Honest clocks are two seconds off at most, or their

@@ -41,7 +41,7 @@ pub enum Word {
 
 /// What a replica reports of earlier epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Telling {
+pub enum Report {
     /// What it knows to be removed.
     Removals,
     /// What clients changed there.
@@ -49,7 +49,7 @@ pub enum Telling {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Told {
+struct Reported {
     /// The epoch in which it reported last; 0 when it never did.
     epoch: u64,
     /// Whether it has reported all.
@@ -62,7 +62,7 @@ struct Told {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
     /// What it reported of earlier epochs.
-    told: [Told; 2],
+    told: [Reported; 2],
     /// The epoch of the last removal.
     pub epoch: u64,
     /// Removals in all.
@@ -216,7 +216,7 @@ impl Objects {
         permit: &Permit,
         region: &RegionId,
         since: u64,
-        what: Telling,
+        what: Report,
     ) -> Result<bool> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         if types::planted("removals-without-an-epoch") {
@@ -237,7 +237,7 @@ impl Objects {
             return Ok(!told.all && !over);
         }
         self.change_words(deed, region, |words, batch| {
-            words.told[what as usize] = Told {
+            words.told[what as usize] = Reported {
                 epoch,
                 all: false,
                 began: now,
@@ -249,7 +249,7 @@ impl Objects {
     }
 
     /// A replica has reported all.
-    pub async fn has_told(&self, permit: &Permit, region: &RegionId, what: Telling) -> Result<()> {
+    pub async fn has_told(&self, permit: &Permit, region: &RegionId, what: Report) -> Result<()> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         self.change_words(deed, region, |words, batch| {
             words.told[what as usize].all = true;

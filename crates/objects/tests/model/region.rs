@@ -158,7 +158,7 @@ impl Region {
             account_block: access::PublicAccessBlock::NONE,
             deed: deed.as_ref(),
             here: &Place::unknown(RegionId::new("model-1")),
-            via: &Via::Door,
+            via: &Via::Client,
         };
         authorize(&ask, &facts).unwrap()
     }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     chain::{Checkpoint, Entry, Head, VERSION},
     encoding::Hash,
-    map::{ChainHead, MapProof, Place, Told},
+    map::{ChainHead, LeafIndex, MapProof, OwnEntry},
     residency::Digest,
 };
 
@@ -29,7 +29,7 @@ pub struct ChainPart {
     /// The chain before the first entry that is shown.
     pub before: ChainHead,
     /// All entries after that.
-    pub entries: Vec<Told>,
+    pub entries: Vec<OwnEntry>,
     /// That the map has this chain.
     pub proof: MapProof,
 }
@@ -66,7 +66,7 @@ pub struct Seen {
     /// The entry from which on everything about the bucket is in `entries`.
     pub from: u64,
     /// Entries about the bucket, and all of the regions' chain.
-    pub entries: Vec<Told>,
+    pub entries: Vec<OwnEntry>,
 }
 
 /// A bundle of either kind.
@@ -85,8 +85,8 @@ impl ChainPart {
         entries.fold(self.before, |head, told| told.after(&head))
     }
 
-    fn check(&self, at: &Place, of: &'static str, signed: &Checkpoint) -> Option<Finding> {
-        let mut last: Option<&Told> = None;
+    fn check(&self, at: &LeafIndex, of: &'static str, signed: &Checkpoint) -> Option<Finding> {
+        let mut last: Option<&OwnEntry> = None;
         for told in &self.entries {
             let after = last.is_none_or(|l| told.number > l.number && told.at_ms >= l.at_ms);
             let signed = told.number <= signed.head.number && told.at_ms <= signed.at_ms;
@@ -107,7 +107,7 @@ impl ChainPart {
 }
 
 /// As the ledger reads it.
-fn entry(told: &Told) -> Entry {
+fn entry(told: &OwnEntry) -> Entry {
     Entry {
         v: VERSION,
         number: told.number,
@@ -161,10 +161,10 @@ impl BucketBundle {
         };
         let mut findings = Vec::new();
         judge::statements(&case, trusted, &mut findings);
-        let at = Place::of_bucket(&self.bucket);
+        let at = LeafIndex::of_bucket(&self.bucket);
         let (history, regions) = (&self.history, &self.regions);
         let broken = history.check(&at, BUCKET, &self.checkpoint);
-        let also = regions.check(&Place::of_regions(), REGIONS, &self.checkpoint);
+        let also = regions.check(&LeafIndex::of_regions(), REGIONS, &self.checkpoint);
         findings.extend(broken.into_iter().chain(also));
         if regions.before.count > 0 {
             findings.push(Finding::BeginsElsewhere { of: REGIONS });
@@ -239,15 +239,15 @@ impl BucketBundle {
         }
         // A bucket that was made anew, or is gone, begins later.
         let first = self.history.entries.first().map_or(0, |e| e.number);
-        let bucket = Place::of_bucket(&self.bucket);
+        let bucket = LeafIndex::of_bucket(&self.bucket);
         let mine = self.history.entries.iter().chain(&self.regions.entries);
-        let shown_by_both = |told: &&Told| {
-            let regions = told.place() == Some(Place::of_regions());
+        let shown_by_both = |told: &&OwnEntry| {
+            let regions = told.place() == Some(LeafIndex::of_regions());
             let ours = told.place() == Some(bucket) && told.number >= first.max(seen.from);
             told.number <= seen.head.number && (regions || ours)
         };
-        let mut mine: Vec<&Told> = mine.filter(shown_by_both).collect();
-        let mut theirs: Vec<&Told> = seen.entries.iter().filter(shown_by_both).collect();
+        let mut mine: Vec<&OwnEntry> = mine.filter(shown_by_both).collect();
+        let mut theirs: Vec<&OwnEntry> = seen.entries.iter().filter(shown_by_both).collect();
         mine.sort_by_key(|told| told.number);
         theirs.sort_by_key(|told| told.number);
         let pairs = mine.iter().zip(&theirs);
@@ -300,7 +300,7 @@ impl AnyBundle {
             Self::Whole(bundle) => Seen {
                 head: bundle.checkpoint.head,
                 from: 0,
-                entries: bundle.chain.iter().cloned().map(Told::from).collect(),
+                entries: bundle.chain.iter().cloned().map(OwnEntry::from).collect(),
             },
         }
     }

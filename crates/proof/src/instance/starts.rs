@@ -29,7 +29,7 @@ pub struct Remembered(BTreeMap<String, Vec<Statement>>);
 
 /// What followed from a statement that was received.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct Received {
     /// What other starts of the region have said, as far as it still matters.
     pub others: Vec<Statement>,
     /// Whether other starts are remembered than before: worth to be kept at once.
@@ -38,7 +38,12 @@ pub struct Heard {
 
 impl Remembered {
     /// Takes what `region`, whose key is `key`, says. `None` for what it did not say.
-    pub fn hear(&mut self, region: &RegionId, key: &[u8; 32], said: Statement) -> Option<Heard> {
+    pub fn receive(
+        &mut self,
+        region: &RegionId,
+        key: &[u8; 32],
+        said: Statement,
+    ) -> Option<Received> {
         if !said.is_of(region, key) {
             return None;
         }
@@ -68,7 +73,7 @@ impl Remembered {
                 }
             }
         }
-        Some(Heard { others, is_news })
+        Some(Received { others, is_news })
     }
 
     /// Drops what it keeps of all regions but these.
@@ -251,7 +256,9 @@ mod tests {
 
         fn visits(&mut self, other: &mut Remembered) -> Vec<Finding> {
             let said = self.own.says(self.end(), &self.key);
-            let heard = other.hear(&region(), &self.key.public_key(), said).unwrap();
+            let heard = other
+                .receive(&region(), &self.key.public_key(), said)
+                .unwrap();
             let gave = self.gave.clone();
             self.own.judge(heard.others, |at| {
                 at == 0 || gave.iter().any(|range| range.contains(&at))
@@ -395,6 +402,6 @@ mod tests {
         }
         assert!(!second.own.is_behind());
         let key = second.key.public_key();
-        assert_eq!(other.hear(&region(), &key, foreign), None);
+        assert_eq!(other.receive(&region(), &key, foreign), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The map in parts, for whoever keeps its leaves on disk: the hashes of 4096 subtrees in memory,
 //! whatever the number of chains. A change touches the leaves of one part.
 
-use super::{DEPTH, Ending, Leaf, MapKey, MapProof, Place, descend, empty_hash, empty_salt};
+use super::{DEPTH, Ending, Leaf, LeafIndex, MapKey, MapProof, descend, empty_hash, empty_salt};
 use crate::encoding::Hash;
 
 /// A part has the places that begin with the same so many hex digits.
@@ -10,7 +10,7 @@ const SHARD_DEPTH: usize = SHARD_HEX_DIGITS * 4;
 const SHARDS: usize = 1 << SHARD_DEPTH;
 
 /// The part that a place is in.
-pub fn shard_of(place: &Place) -> usize {
+pub fn shard_of(place: &LeafIndex) -> usize {
     usize::from(u16::from_be_bytes([place.0[0], place.0[1]]) >> (16 - SHARD_DEPTH))
 }
 
@@ -55,11 +55,11 @@ impl Shards {
 
     /// The root of the map.
     pub fn root(&self) -> Hash {
-        self.filled(0, &Place([0; 16]), &self.roots)
+        self.filled(0, &LeafIndex([0; 16]), &self.roots)
     }
 
     /// The proof for a place; `leaves` are all that its part has, in order of place.
-    pub fn prove(&self, place: &Place, leaves: &[Leaf]) -> MapProof {
+    pub fn prove(&self, place: &LeafIndex, leaves: &[Leaf]) -> MapProof {
         let mut siblings = Vec::with_capacity(DEPTH);
         let mut here = self.roots.as_slice();
         for depth in 0..SHARD_DEPTH {
@@ -78,7 +78,7 @@ impl Shards {
     }
 
     /// The hash at `depth` over parts, also when all are empty.
-    fn filled(&self, depth: usize, prefix: &Place, roots: &[Option<Hash>]) -> Hash {
+    fn filled(&self, depth: usize, prefix: &LeafIndex, roots: &[Option<Hash>]) -> Hash {
         if roots.iter().all(Option::is_none) {
             return empty_hash(&empty_salt(&self.key, depth, prefix));
         }
@@ -93,8 +93,8 @@ impl Shards {
 }
 
 /// The first place of a part.
-fn first_place(shard: usize) -> Place {
-    let mut place = Place([0; 16]);
+fn first_place(shard: usize) -> LeafIndex {
+    let mut place = LeafIndex([0; 16]);
     // 12 bits.
     let bits = ((shard as u16) << (16 - SHARD_DEPTH)).to_be_bytes();
     place.0[0] = bits[0];

@@ -7,12 +7,12 @@ use super::*;
 const KEY: MapKey = MapKey([7; 32]);
 
 /// Names of which some share long beginnings of their places.
-fn place(n: u8) -> Place {
+fn place(n: u8) -> LeafIndex {
     match n % 3 {
-        0 => Place::of_bucket(&format!("bucket-{n}")),
-        1 => Place([n; 16]),
+        0 => LeafIndex::of_bucket(&format!("bucket-{n}")),
+        1 => LeafIndex([n; 16]),
         _ => {
-            let mut place = Place([1; 16]);
+            let mut place = LeafIndex([1; 16]);
             place.0[15] = n;
             place
         }
@@ -108,7 +108,7 @@ proptest! {
         bit in 0..8_u32,
     ) {
         let before = ChainHead { count, link: sha256(b"before") };
-        let told = Told {
+        let told = OwnEntry {
             number: 5,
             at_ms: 6,
             actor: "actor".into(),
@@ -135,7 +135,7 @@ proptest! {
 /// whoever else is there.
 #[test]
 fn a_proof_has_the_same_form_whoever_else_is_there() {
-    let own = Place::of_bucket("own");
+    let own = LeafIndex::of_bucket("own");
     let mut near = own;
     near.0[15] ^= 1;
     for others in [vec![], vec![near], (0..40).map(place).collect()] {
@@ -156,10 +156,10 @@ fn a_proof_has_the_same_form_whoever_else_is_there() {
 #[test]
 fn entries_are_of_the_chain_that_they_are_about() {
     let of = |action, subject| place_of(action, subject);
-    assert_eq!(of("bucket.create", "a"), Some(Place::of_bucket("a")));
-    assert_eq!(of("bucket.removed", "a"), Some(Place::of_bucket("a")));
-    assert_eq!(of("region.open", "a"), Some(Place::of_regions()));
-    assert_eq!(of("region.revoke", "b"), Some(Place::of_regions()));
+    assert_eq!(of("bucket.create", "a"), Some(LeafIndex::of_bucket("a")));
+    assert_eq!(of("bucket.removed", "a"), Some(LeafIndex::of_bucket("a")));
+    assert_eq!(of("region.open", "a"), Some(LeafIndex::of_regions()));
+    assert_eq!(of("region.revoke", "b"), Some(LeafIndex::of_regions()));
     for none in [
         "region.announce",
         "region.renew",
@@ -168,7 +168,7 @@ fn entries_are_of_the_chain_that_they_are_about() {
     ] {
         assert_eq!(of(none, "a"), None);
     }
-    assert_ne!(Place::of_bucket(""), Place::of_regions());
+    assert_ne!(LeafIndex::of_bucket(""), LeafIndex::of_regions());
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn whoever_reads_the_whole_log_comes_to_the_same_root() {
     let mut heads = BTreeMap::new();
     for entry in &log {
         chains.push(entry);
-        let told = Told::from(entry.clone());
+        let told = OwnEntry::from(entry.clone());
         if let Some(place) = told.place() {
             let first = ChainHead::first(&KEY, &place);
             let head = heads.entry(place).or_insert(first);
@@ -193,11 +193,11 @@ fn whoever_reads_the_whole_log_comes_to_the_same_root() {
 
 #[test]
 fn a_place_is_cut_at_any_bit() {
-    let place = Place([0b1010_1010; 16]);
-    assert_eq!(place.first(0), Place([0; 16]));
+    let place = LeafIndex([0b1010_1010; 16]);
+    assert_eq!(place.first(0), LeafIndex([0; 16]));
     assert_eq!(place.first(3).0[0], 0b1010_0000);
     assert_eq!(place.sibling(3).0[0], 0b1000_0000);
     assert_eq!(place.first(DEPTH), place);
     assert!(place.right(0) && !place.right(1) && place.right(126) && !place.right(127));
-    assert_eq!(Place::parse(&place.hex()), Some(place));
+    assert_eq!(LeafIndex::parse(&place.hex()), Some(place));
 }

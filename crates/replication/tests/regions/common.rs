@@ -24,7 +24,7 @@ use peer::{
     testing::{FaultProxy, Link},
 };
 use replication::{
-    ASK_BYTES_MAX, Ask, CopyState, Divergence, Far, FarLeases, MayRemove, OnWordOf, Regions,
+    ASK_BYTES_MAX, Ask, Divergence, Far, FarLeases, MayRemove, OnWordOf, Regions, ReplicaState,
     Replication, Source, What,
 };
 use seal::SealingKey;
@@ -651,7 +651,7 @@ impl Region {
     pub async fn follows(&self) {
         until("it follows the log", || async {
             let all = self.replication.status().following();
-            all.iter().any(|(_, f)| f.state == CopyState::Following)
+            all.iter().any(|(_, f)| f.state == ReplicaState::Following)
         })
         .await;
     }

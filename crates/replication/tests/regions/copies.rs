@@ -15,7 +15,7 @@ async fn completed(home: &Region) -> bool {
     let now = home.view.now();
     let end = home.end().await;
     let status = home.replication.status();
-    let copies = status.copies(&now);
+    let copies = status.replicas(&now);
     let said = status.replicated(&now, end.0);
     assert!(!said || copies[0].applied == Some(end.0), "{copies:?}");
     said
@@ -75,7 +75,7 @@ async fn a_copy_that_was_removed_and_added_again_has_nothing_until_it_says_so() 
     until("the new replica asks", || async { b.failure().is_some() }).await;
     assert!(!completed(&a).await, "while it has nothing");
     assert_eq!(
-        a.replication.status().copies(&again)[0].applied,
+        a.replication.status().replicas(&again)[0].applied,
         None,
         "while it has nothing"
     );
@@ -177,7 +177,7 @@ async fn a_position_that_the_homes_log_never_gave_says_nothing() {
     assert!(!completed(&a).await);
     a.put("later", "bytes").await;
     assert!(!completed(&a).await);
-    let copies = a.replication.status().copies(&a.view.now());
+    let copies = a.replication.status().replicas(&a.view.now());
     assert_eq!(copies[0].applied, None);
 }
 

@@ -237,7 +237,7 @@ fn every_question((key, version): &(String, String)) -> Vec<What> {
         },
         What::Lacking { versions: one() },
         What::Offer { versions: one() },
-        What::Copies,
+        What::Replicas,
         What::Usage,
         What::Uploads,
         What::Rules,

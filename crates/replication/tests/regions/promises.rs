@@ -87,7 +87,7 @@ pub(crate) async fn two() -> [Region; 2] {
     b.promises();
     until("the home is renewed", || async { a.decides() }).await;
     until("the replica follows", || async {
-        let copies = a.replication.status().copies(&a.view.now());
+        let copies = a.replication.status().replicas(&a.view.now());
         copies.iter().all(|copy| copy.applied.is_some())
     })
     .await;

@@ -8,7 +8,7 @@ use std::sync::{
 
 use http::{HeaderValue, Response, StatusCode};
 use peer::full;
-use replication::{Ask, CopyState, What};
+use replication::{Ask, ReplicaState, What};
 use store::memory::Memory;
 use types::RegionId;
 
@@ -80,7 +80,7 @@ async fn half_a_page() -> ([Region; 2], Backup, Arc<AtomicBool>) {
     silent.store(true, Ordering::SeqCst);
     until("the replica has given up the page", || async {
         let all = b.replication.status().following();
-        all.iter().all(|(_, f)| f.state == CopyState::Stopped)
+        all.iter().all(|(_, f)| f.state == ReplicaState::Stopped)
     })
     .await;
     ([a, b], Backup { then, disk }, answers)

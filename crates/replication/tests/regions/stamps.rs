@@ -31,7 +31,7 @@ async fn a_version_ahead_of_its_time_stops_nothing_behind_it() {
     // It is named, and nothing after it counts as copied.
     let (now, end) = (a.view.now(), a.end().await);
     until("the home learns how far all is applied", || async {
-        let copies = a.replication.status().copies(&now);
+        let copies = a.replication.status().replicas(&now);
         copies[0].applied.is_some_and(|at| at < end.0)
     })
     .await;

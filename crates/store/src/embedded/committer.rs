@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    frame::{self, COMMIT_BYTES, HEADER_BYTES, Header, Loc, OP_BYTES, Place},
+    frame::{self, COMMIT_BYTES, FrameAt, HEADER_BYTES, Header, Loc, OP_BYTES},
     held::{Held, Slot},
     memtable::{full_key, own},
     segment::{Sealed, Segment},
@@ -45,9 +45,9 @@ pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) segment: Arc<Segment>,
     /// Where the next frame goes.
-    pub(super) place: Place,
+    pub(super) place: FrameAt,
     /// Up to where the journal is known to be durable.
-    pub(super) synced: Place,
+    pub(super) synced: FrameAt,
     pub(super) before: u64,
     pub(super) sequence: u64,
     pub(super) group: Group,
@@ -239,7 +239,7 @@ impl Committer {
             end: self.place.offset,
             last: self.sequence,
         });
-        self.place = Place {
+        self.place = FrameAt {
             segment: next.id,
             offset: 0,
         };

@@ -83,7 +83,7 @@ impl Kind {
 
 /// A place in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Place {
+pub(super) struct FrameAt {
     pub(super) segment: u64,
     pub(super) offset: u64,
 }
@@ -103,10 +103,10 @@ pub(super) struct Header {
     pub(super) checksum: u64,
     pub(super) meta_len: u32,
     pub(super) payload_len: u32,
-    pub(super) place: Place,
+    pub(super) place: FrameAt,
     pub(super) first: u64,
     pub(super) last: u64,
-    pub(super) synced: Place,
+    pub(super) synced: FrameAt,
     pub(super) before: u64,
 }
 
@@ -148,7 +148,7 @@ impl Header {
 
     /// Reads a header; `None` when there is none of this kind for this place. Its checksum is not
     /// yet verified.
-    pub(super) fn parse(bytes: &[u8], place: Place, kind: &Kind) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8], place: FrameAt, kind: &Kind) -> Option<Self> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
         let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap_or(&[0; 4]));
         let u64_at = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().unwrap_or(&[0; 8]));
@@ -156,13 +156,13 @@ impl Header {
             checksum: u64_at(0),
             meta_len: u32_at(12),
             payload_len: u32_at(16),
-            place: Place {
+            place: FrameAt {
                 segment: u64_at(24),
                 offset: u64_at(32),
             },
             first: u64_at(40),
             last: u64_at(48),
-            synced: Place {
+            synced: FrameAt {
                 segment: u64_at(56),
                 offset: u64_at(64),
             },

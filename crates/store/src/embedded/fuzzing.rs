@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use types::SeededRandom;
 
-use super::frame::{FrameKey, HEADER_BYTES, Header, Kind, Place, parse_meta};
+use super::frame::{FrameAt, FrameKey, HEADER_BYTES, Header, Kind, parse_meta};
 
 /// Reads `data` as a header for the place that it names itself, and as the meta of a frame; and as
 /// what a client sends: made into a frame as well as one can who does not have the store's secret.
@@ -16,7 +16,7 @@ pub fn frames(data: &[u8]) {
         return;
     };
     let word = |at: usize| u64::from_le_bytes(*head[at..].first_chunk().unwrap_or(&[0; 8]));
-    let place = Place {
+    let place = FrameAt {
         segment: word(24),
         offset: word(32),
     };
@@ -25,7 +25,7 @@ pub fn frames(data: &[u8]) {
         if let Some(header) = Header::parse(head, place, &kind) {
             // A made-up checksum must not pass for a whole frame.
             let _ = header.verify(data, &kind);
-            let elsewhere = Place {
+            let elsewhere = FrameAt {
                 segment: !place.segment,
                 ..place
             };

@@ -84,7 +84,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             return;
         }
         let _ = shared.sync_journal();
-        if let Err(error) = shared.mend() {
+        if let Err(error) = shared.reopen_index() {
             tracing::error!(%error, "the index cannot be opened anew");
         }
         let due = last.elapsed() >= CHECKPOINT_EVERY || asked > shared.orders.lock().done;
@@ -211,12 +211,12 @@ fn after_failure(shared: &Shared, marker: Marker, error: StoreError) -> StoreRes
     match error {
         StoreError::Busy | StoreError::Full(_) => {}
         StoreError::Corrupt(_) => {
-            let _ = shared.mend_in_turn();
+            let _ = shared.reopen_index_in_turn();
             return Err(shared.refuse_writes(why));
         }
         _ => return Err(shared.fence(why)),
     }
-    shared.mend_in_turn()?;
+    shared.reopen_index_in_turn()?;
     // The failure may have come after the commit itself.
     let (found, live) = shared.rows.marker()?;
     let mut progress = shared.progress.lock();
@@ -505,7 +505,7 @@ fn rows_in(shared: &Shared, id: u64) -> StoreResult<Vec<(Bytes, Loc)>> {
         }
         !shared.orders.lock().stop
     });
-    shared.mended(scanned)?;
+    shared.reopening(scanned)?;
     Ok(found)
 }
 

@@ -319,7 +319,7 @@ impl Drop for Embedded {
 
 #[async_trait]
 impl Index for Embedded {
-    fn at_hand(&self, partition: PartitionId, key: &[u8], want: Want) -> Option<Row> {
+    fn cached(&self, partition: PartitionId, key: &[u8], want: Want) -> Option<Row> {
         match self.shared.hot.get(partition, key, want) {
             Found::Hit(row) => Some(row),
             Found::Miss(_) => None,
@@ -352,7 +352,7 @@ impl Index for Embedded {
             &range,
             limit,
         );
-        self.shared.mended(found)
+        self.shared.reopening(found)
     }
 
     async fn commit(&self, partition: PartitionId, batch: Batch) -> StoreResult<Committed> {

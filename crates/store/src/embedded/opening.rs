@@ -40,7 +40,7 @@ pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Share
         ballast,
         rows,
     } = find(&disk, &config)?;
-    tell_of_fence(&disk, &config);
+    report_fence(&disk, &config);
     let Identity {
         kinds,
         mut openings,
@@ -199,7 +199,7 @@ fn last_segment(segments: &Segments, kinds: &Kinds, end: Marker) -> StoreResult<
 }
 
 /// Says that the engine was fenced when it was last open.
-fn tell_of_fence(disk: &Disk, config: &EmbeddedConfig) {
+fn report_fence(disk: &Disk, config: &EmbeddedConfig) {
     let path = config.dir.join(FENCED);
     if disk.is_there(&path).unwrap_or(false) {
         tracing::warn!(

@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{
-    frame::{self, FRAME_ALIGN, Header, Kind, Loc, Op, Place},
+    frame::{self, FRAME_ALIGN, FrameAt, Header, Kind, Loc, Op},
     memtable::{Mem, own},
     openings::Openings,
     read,
@@ -103,7 +103,7 @@ fn beginning(
             false => gone(marker.place.segment),
         };
     }
-    if begin.place == Place::default() {
+    if begin.place == FrameAt::default() {
         // Nothing was ever checkpointed, so nothing was ever retired.
         begin.place.segment = 1;
     }
@@ -117,7 +117,7 @@ fn beginning(
 fn not_shortened(
     segments: &Segments,
     map: &BTreeMap<u64, Arc<Segment>>,
-    begin: Place,
+    begin: FrameAt,
 ) -> StoreResult<()> {
     for segment in map.range(begin.segment..).map(|(_, s)| s) {
         let least = match segment.kind {
@@ -187,7 +187,7 @@ pub(super) fn replay(
         apply(&mut mem, &header, commits);
         at.mark(header.first, header.place.offset);
         end = Marker {
-            place: Place {
+            place: FrameAt {
                 segment: at.id,
                 offset: header.end(),
             },
@@ -264,7 +264,7 @@ fn apply(mem: &mut Mem, header: &Header, commits: Vec<frame::Commit>) {
 }
 
 /// Whether anything is behind the end; an alarm if it must not be.
-fn check_end(map: &BTreeMap<u64, Arc<Segment>>, end: Place) -> StoreResult<bool> {
+fn check_end(map: &BTreeMap<u64, Arc<Segment>>, end: FrameAt) -> StoreResult<bool> {
     let mut torn = false;
     for segment in map.range(end.segment..).map(|(_, s)| s) {
         let start = if segment.id == end.segment {
@@ -300,7 +300,7 @@ fn check_end(map: &BTreeMap<u64, Arc<Segment>>, end: Place) -> StoreResult<bool>
 
 /// Removes what is behind the end, so that it can never be read again. Room that the last segment
 /// has, it keeps.
-pub(super) fn cut(segments: &Segments, end: Place) -> StoreResult<()> {
+pub(super) fn cut(segments: &Segments, end: FrameAt) -> StoreResult<()> {
     let later: Vec<_> = {
         let map = segments.map.read();
         let after = (Bound::Excluded(end.segment), Bound::Unbounded);

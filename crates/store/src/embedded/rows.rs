@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{
     disk::{Disk, DiskFile},
-    frame::{FrameKey, Loc, Place},
+    frame::{FrameAt, FrameKey, Loc},
     held::{Held, Slot},
     openings::Openings,
     pages::{self, Pages, State},
@@ -40,7 +40,7 @@ const FORMAT_BEFORE: u64 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Marker {
     /// The first frame that is not in the index.
-    pub(super) place: Place,
+    pub(super) place: FrameAt,
     /// The checksum of the frame before it.
     pub(super) before: u64,
     /// The last sequence number given out.
@@ -364,7 +364,7 @@ impl Rows {
         let marker = match marker.as_ref().map(|m| m.value()) {
             None => None,
             Some(m) if m.len() == 40 && xxh3_64(&m[..32]) == word(m, 32) => Some(Marker {
-                place: Place {
+                place: FrameAt {
                     segment: word(m, 0),
                     offset: word(m, 8),
                 },
@@ -441,7 +441,7 @@ impl Rows {
                 }
             }
             let mut bytes = Vec::with_capacity(40);
-            let Place { segment, offset } = marker.place;
+            let FrameAt { segment, offset } = marker.place;
             for word in [segment, offset, marker.before, marker.sequence] {
                 bytes.extend_from_slice(&word.to_le_bytes());
             }

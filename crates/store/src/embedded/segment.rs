@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::{
     disk::DiskFile,
-    frame::{FRAME_ALIGN, HEADER_BYTES, Header, Kind, Place},
+    frame::{FRAME_ALIGN, FrameAt, HEADER_BYTES, Header, Kind},
 };
 
 /// A place in a segment is remembered about every so many bytes, for readers of the log.
@@ -110,7 +110,7 @@ impl Segment {
 
     /// Reads the frame's header and meta at `offset`; `None` when no whole ones are there.
     pub(super) fn read_head(&self, offset: u64) -> io::Result<Option<(Header, Bytes)>> {
-        let place = Place {
+        let place = FrameAt {
             segment: self.id,
             offset,
         };
@@ -229,7 +229,7 @@ impl Segment {
             anything |= block.iter().any(|b| *b != 0);
             let places = (SEARCH_BYTES.min(size - offset)) as usize;
             for at in (0..places).step_by(FRAME_ALIGN as usize) {
-                let place = Place {
+                let place = FrameAt {
                     segment: self.id,
                     offset: offset + at as u64,
                 };

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     EmbeddedConfig,
-    frame::{Loc, Place},
+    frame::{FrameAt, Loc},
     held::Held,
     hot::Hot,
     memtable::{Known, View},
@@ -85,7 +85,7 @@ pub(super) struct Progress {
     /// The last checkpoint.
     pub(super) checkpoint: Marker,
     /// The journal is durable up to here.
-    pub(super) durable: Place,
+    pub(super) durable: FrameAt,
     pub(super) live: Live,
 }
 
@@ -226,12 +226,12 @@ impl Shared {
         let known = self.view.read().lookup(key);
         match known {
             Known::Here(slot) => Ok(slot),
-            Known::Ask(snapshot) => self.mended(rows::get(&snapshot, key)),
+            Known::Ask(snapshot) => self.reopening(rows::get(&snapshot, key)),
         }
     }
 
     /// Sees to it that the index is opened anew after a failed call, which is answered as it is.
-    pub(super) fn mended<T>(&self, result: StoreResult<T>) -> StoreResult<T> {
+    pub(super) fn reopening<T>(&self, result: StoreResult<T>) -> StoreResult<T> {
         if result.is_err() {
             self.wake_maintenance();
         }
@@ -240,13 +240,13 @@ impl Shared {
 
     /// Opens the index anew if a call of it failed: it makes no more of them until then, not for
     /// the pages that are whole either.
-    pub(super) fn mend(&self) -> StoreResult<()> {
+    pub(super) fn reopen_index(&self) -> StoreResult<()> {
         let _turn = self.turn.lock();
-        self.mend_in_turn()
+        self.reopen_index_in_turn()
     }
 
     /// The same, for who holds `turn`.
-    pub(super) fn mend_in_turn(&self) -> StoreResult<()> {
+    pub(super) fn reopen_index_in_turn(&self) -> StoreResult<()> {
         if !self.rows.failed() || self.rows.is_sealed() {
             return Ok(());
         }
@@ -317,6 +317,6 @@ pub(super) fn freeze(view: &mut View, progress: &mut Progress) -> bool {
 }
 
 /// The bytes of journal from one place to another, about.
-pub(super) fn distance(from: Place, to: Place, segment_bytes: u64) -> u64 {
+pub(super) fn distance(from: FrameAt, to: FrameAt, segment_bytes: u64) -> u64 {
     to.segment.saturating_sub(from.segment) * segment_bytes + to.offset - from.offset.min(to.offset)
 }

@@ -125,7 +125,7 @@ impl Embedded {
         let mut page = Vec::new();
         // A read that failed elsewhere fails this one too, until the index is opened anew.
         for _ in 0..BUSY_MAX {
-            if let Err(error) = self.shared.mend() {
+            if let Err(error) = self.shared.reopen_index() {
                 return (page, Some(error));
             }
             page.clear();

@@ -49,9 +49,9 @@ impl Counted {
 
 #[async_trait]
 impl Index for Counted {
-    fn at_hand(&self, at: PartitionId, key: &[u8], want: Want) -> Option<Row> {
+    fn cached(&self, at: PartitionId, key: &[u8], want: Want) -> Option<Row> {
         self.count(0);
-        self.engine.index.at_hand(at, key, want)
+        self.engine.index.cached(at, key, want)
     }
 
     async fn get(&self, at: PartitionId, key: &[u8], want: Want) -> StoreResult<Option<Row>> {

@@ -93,7 +93,7 @@ pub struct Looked {
 }
 
 /// The answer.
-pub struct Told {
+pub struct Asked {
     /// What is decided.
     pub verdict: Verdict,
     /// Why, in a sentence.
@@ -113,7 +113,7 @@ pub fn explains(call: &Call<'_>) -> bool {
 }
 
 /// Asks.
-pub async fn ask(call: &Call<'_>, question: &Question<'_>) -> Result<Told, Fault> {
+pub async fn ask(call: &Call<'_>, question: &Question<'_>) -> Result<Asked, Fault> {
     match question.who {
         Who::Role(name) => simulate(call, question, ("role", name)).await,
         Who::User(name) if !explains(call) => simulate(call, question, ("user", name)).await,
@@ -121,7 +121,7 @@ pub async fn ask(call: &Call<'_>, question: &Question<'_>) -> Result<Told, Fault
     }
 }
 
-async fn explain(call: &Call<'_>, question: &Question<'_>) -> Result<Told, Fault> {
+async fn explain(call: &Call<'_>, question: &Question<'_>) -> Result<Asked, Fault> {
     let account = access::sign::encode(&call.who()?.account.id);
     let context = question.context.iter();
     let context: Vec<String> = context
@@ -148,7 +148,7 @@ async fn explain(call: &Call<'_>, question: &Question<'_>) -> Result<Told, Fault
         let all = value::list(action, "documents").iter();
         all.map(move |check| looked(check, beside.as_deref().unwrap_or_default()))
     });
-    Ok(Told {
+    Ok(Asked {
         verdict: match value::text(&told, "verdict") {
             "allowed" => Verdict::Allowed,
             "refused" => Verdict::Refused,
@@ -223,7 +223,7 @@ async fn simulate(
     call: &Call<'_>,
     question: &Question<'_>,
     (kind, name): (&str, &str),
-) -> Result<Told, Fault> {
+) -> Result<Asked, Fault> {
     let (action, field) = match kind {
         "role" => ("GetRole", "RoleName"),
         _ => ("GetUser", "UserName"),
@@ -273,7 +273,7 @@ async fn simulate(
     Ok(answer)
 }
 
-fn simulated(call: &Call<'_>, result: &Node) -> Told {
+fn simulated(call: &Call<'_>, result: &Node) -> Asked {
     let decision = result.text("EvalDecision");
     let bounded = result
         .child("PermissionsBoundaryDecisionDetail")
@@ -306,7 +306,7 @@ fn simulated(call: &Call<'_>, result: &Node) -> Told {
         _ => call.t("no policy allows it"),
     };
     let missing = result.members("MissingContextValues").iter();
-    Told {
+    Asked {
         verdict: match decision {
             "allowed" => Verdict::Allowed,
             _ => Verdict::Refused,

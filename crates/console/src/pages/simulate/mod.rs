@@ -5,7 +5,7 @@ mod ask;
 
 use maud::{Markup, html};
 
-use self::ask::{Looked, Question, Says, Told, Verdict, Who};
+use self::ask::{Asked, Looked, Question, Says, Verdict, Who};
 use crate::{
     call::Call,
     fault::Fault,
@@ -55,7 +55,7 @@ fn field<'c>(call: &'c Call<'_>, name: &str) -> &'c str {
     call.query.get(name).unwrap_or_default().trim()
 }
 
-async fn answer(call: &Call<'_>) -> Result<Told, Fault> {
+async fn answer(call: &Call<'_>) -> Result<Asked, Fault> {
     let bad = |why: &'static str| Fault::Bad(call.t(why));
     let who = Who::read(field(call, "who"));
     let who = who.ok_or_else(|| bad("Say who asks: user/NAME or role/NAME."))?;
@@ -201,7 +201,7 @@ fn hint(call: &Call<'_>) -> Markup {
     }
 }
 
-fn shown(call: &Call<'_>, told: &Told) -> Markup {
+fn shown(call: &Call<'_>, told: &Asked) -> Markup {
     let (tone, word) = match told.verdict {
         Verdict::Allowed => (Tone::Good, call.t("Allowed")),
         Verdict::Refused => (Tone::Bad, call.t("Refused")),

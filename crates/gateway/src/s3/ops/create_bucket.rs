@@ -71,7 +71,7 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
                 access: None,
                 account_block: access::PublicAccessBlock::NONE,
                 here: &gateway.place,
-                via: &Via::Door,
+                via: &Via::Client,
             };
             let permit = authorize(&ask, &facts).map_err(|_| FaultKind::AccessDenied)?;
             gateway.objects.set_bucket_tags(&permit, tags).await?;

@@ -3,7 +3,7 @@
 use access::{Identity, Permit};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use objects::{
-    Copies, GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec,
+    GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec, Replicas,
     ReplicationStatus,
 };
 use types::{BucketDeed, ObjectKey};
@@ -162,7 +162,7 @@ pub(super) async fn replication(
 }
 
 /// A region without others knows of no replica.
-impl Copies for Gateway {
+impl Replicas for Gateway {
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool {
         let regions = self.regions.as_ref();
         regions.is_some_and(|regions| regions.replicated(deed, position))

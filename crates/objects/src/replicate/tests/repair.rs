@@ -11,7 +11,7 @@ use store::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::{DamagedVersion, Known, Mended, records::decode_manifest};
+use crate::{DamagedVersion, Known, Repaired, records::decode_manifest};
 
 /// Parts of a client's upload, but for the last, are at least this large.
 const PART: usize = 5 << 20;
@@ -125,22 +125,23 @@ impl OnDisk {
         all.pop().unwrap()
     }
 
-    async fn mend(&self, damaged: &DamagedVersion, source: &Region) -> Result<Mended> {
+    async fn repair_version(&self, damaged: &DamagedVersion, source: &Region) -> Result<Repaired> {
         let shipped = shipped(source, damaged).await;
-        self.mend_with(damaged, &shipped, &From(source, None)).await
+        self.repair_with(damaged, &shipped, &From(source, None))
+            .await
     }
 
-    async fn mend_with(
+    async fn repair_with(
         &self,
         damaged: &DamagedVersion,
         shipped: &Shipped,
         bodies: &dyn BodySource,
-    ) -> Result<Mended> {
+    ) -> Result<Repaired> {
         let permit = self.region.permit(Action::ReplicateInto);
         let still = || Ok(permit.clone());
         let objects = &self.region.objects;
         objects
-            .mend(&permit, damaged, shipped, bodies, &still)
+            .repair_version(&permit, damaged, shipped, bodies, &still)
             .await
     }
 
@@ -279,8 +280,8 @@ async fn damaged_bytes_come_back_at_the_home_whatever_they_lie_in() {
     assert_eq!(damaged[4].version, older);
     for one in &damaged {
         assert_eq!(
-            home.mend(one, &copy).await.unwrap(),
-            Mended::Done,
+            home.repair_version(one, &copy).await.unwrap(),
+            Repaired::Done,
             "{one:?}"
         );
     }
@@ -325,7 +326,10 @@ async fn a_copy_gets_its_bytes_back_from_the_home() {
     let damaged = copy.scrubbed().await;
     assert_eq!(damaged.len(), 2);
     for one in &damaged {
-        assert_eq!(copy.mend(one, &home).await.unwrap(), Mended::Done);
+        assert_eq!(
+            copy.repair_version(one, &home).await.unwrap(),
+            Repaired::Done
+        );
     }
     assert!(copy.scrubbed().await.is_empty());
     assert_eq!(versions_of(&copy.region).await, versions_of(&home).await);
@@ -343,8 +347,8 @@ async fn of_an_object_of_parts_only_what_is_damaged_is_fetched() {
     let damaged = home.damaged().await;
     let shipped = shipped(&copy, &damaged).await;
     let bodies = Doing::new(&copy, async || {});
-    let mended = home.mend_with(&damaged, &shipped, &bodies).await;
-    assert_eq!(mended.unwrap(), Mended::Done);
+    let repaired = home.repair_with(&damaged, &shipped, &bodies).await;
+    assert_eq!(repaired.unwrap(), Repaired::Done);
     assert_eq!(*bodies.offsets.lock(), [0, 2 * PART as u64]);
     assert_eq!(
         home.region.get("parts", None).await.unwrap(),
@@ -374,7 +378,10 @@ async fn extents_that_are_lost_or_cut_short_are_found_and_brought_back() {
     let names: Vec<&str> = damaged.iter().map(|d| &*d.key).collect();
     assert_eq!(names, ["lost", "short"]);
     for one in &damaged {
-        assert_eq!(home.mend(one, &copy).await.unwrap(), Mended::Done);
+        assert_eq!(
+            home.repair_version(one, &copy).await.unwrap(),
+            Repaired::Done
+        );
     }
     assert_eq!(
         home.region.get("lost", None).await.unwrap(),
@@ -402,11 +409,13 @@ async fn a_version_that_was_replaced_or_removed_meanwhile_is_left_alone() {
             "replaced" => drop(home.region.put(at, bytes(7, LARGE)).await),
             _ => drop(home.region.delete(at, None).await),
         });
-        let mended = home.mend_with(&damaged, &shipped, &bodies).await;
-        assert_eq!(mended.unwrap(), Mended::Changed, "{at}");
+        let repaired = home.repair_with(&damaged, &shipped, &bodies).await;
+        assert_eq!(repaired.unwrap(), Repaired::Changed, "{at}");
         // Once more, when it is so already.
-        let again = home.mend_with(&damaged, &shipped, &From(&copy, None)).await;
-        assert_eq!(again.unwrap(), Mended::Changed, "{at}");
+        let again = home
+            .repair_with(&damaged, &shipped, &From(&copy, None))
+            .await;
+        assert_eq!(again.unwrap(), Repaired::Changed, "{at}");
     }
     assert_eq!(
         home.region.get("replaced", None).await.unwrap(),
@@ -437,8 +446,8 @@ async fn a_version_that_moves_or_gets_tags_meanwhile_is_repaired_as_it_is_then()
             "moves" => drop(home.region.put(at, "newer").await),
             _ => home.region.tag(at, "new").await,
         });
-        let mended = home.mend_with(&damaged, &shipped, &bodies).await;
-        assert_eq!(mended.unwrap(), Mended::Done, "{at}");
+        let repaired = home.repair_with(&damaged, &shipped, &bodies).await;
+        assert_eq!(repaired.unwrap(), Repaired::Done, "{at}");
     }
     assert!(home.scrubbed().await.is_empty());
     let versions = versions_of(&home.region).await;
@@ -510,21 +519,21 @@ async fn other_bytes_under_the_versions_name_are_refused() {
         for (what, change) in others {
             let mut other = right.clone();
             change(&mut other);
-            let mended = home.mend_with(&damaged, &other, &From(&copy, None)).await;
-            assert_eq!(mended.unwrap(), Mended::Other(what), "{damaged:?}");
+            let repaired = home.repair_with(&damaged, &other, &From(&copy, None)).await;
+            assert_eq!(repaired.unwrap(), Repaired::Other(what), "{damaged:?}");
         }
         if !right.parts.is_empty() {
             let mut other = right.clone();
             other.parts[0].md5[0] ^= 1;
-            let mended = home.mend_with(&damaged, &other, &From(&copy, None)).await;
-            assert_eq!(mended.unwrap(), Mended::Other("its table of parts"));
+            let repaired = home.repair_with(&damaged, &other, &From(&copy, None)).await;
+            assert_eq!(repaired.unwrap(), Repaired::Other("its table of parts"));
         }
         // It says what it should and sends something else.
         let mut lying = right.clone();
         lying.inline = lying.inline.map(|whole| bytes(9, whole.len()));
         let sends = Sends(bytes(9, right.size as usize));
-        let mended = home.mend_with(&damaged, &lying, &sends).await;
-        assert!(matches!(mended, Err(Error::BadDigest(_))), "{mended:?}");
+        let repaired = home.repair_with(&damaged, &lying, &sends).await;
+        assert!(matches!(repaired, Err(Error::BadDigest(_))), "{repaired:?}");
     }
     assert_eq!(home.logged().await, log);
     assert_eq!(
@@ -554,10 +563,10 @@ async fn nothing_is_put_that_may_not_come_any_more_when_it_is_there() {
     let still = || Err(Error::Fenced);
     let bodies = From(&copy, None);
     let objects = &home.region.objects;
-    let mended = objects
-        .mend(&permit, &damaged, &shipped, &bodies, &still)
+    let repaired = objects
+        .repair_version(&permit, &damaged, &shipped, &bodies, &still)
         .await;
-    assert!(matches!(mended, Err(Error::Fenced)), "{mended:?}");
+    assert!(matches!(repaired, Err(Error::Fenced)), "{repaired:?}");
     assert_eq!(home.region.blobs().await, 1);
     assert!(home.region.get("k", None).await.is_err());
 }
@@ -693,5 +702,8 @@ async fn a_copy_follows_on_though_what_it_has_is_damaged() {
     ));
     let damaged = copy.damaged().await;
     assert_eq!(&*damaged.key, "kept");
-    assert_eq!(copy.mend(&damaged, &home).await.unwrap(), Mended::Done);
+    assert_eq!(
+        copy.repair_version(&damaged, &home).await.unwrap(),
+        Repaired::Done
+    );
 }

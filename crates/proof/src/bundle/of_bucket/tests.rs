@@ -27,9 +27,9 @@ fn log() -> Vec<Entry> {
     log
 }
 
-fn leaves(log: &[Entry]) -> Vec<(Place, ChainHead)> {
+fn leaves(log: &[Entry]) -> Vec<(LeafIndex, ChainHead)> {
     let mut heads = std::collections::BTreeMap::new();
-    for told in log.iter().cloned().map(Told::from) {
+    for told in log.iter().cloned().map(OwnEntry::from) {
         if let Some(place) = told.place() {
             let first = ChainHead::first(&KEY, &place);
             let head = heads.entry(place).or_insert(first);
@@ -39,7 +39,7 @@ fn leaves(log: &[Entry]) -> Vec<(Place, ChainHead)> {
     heads.into_iter().collect()
 }
 
-fn part(log: &[Entry], place: Place, from: u64) -> ChainPart {
+fn part(log: &[Entry], place: LeafIndex, from: u64) -> ChainPart {
     let leaves = leaves(log);
     let mut shards = Shards::new(KEY);
     let of = |shard: usize| -> Vec<_> {
@@ -52,7 +52,7 @@ fn part(log: &[Entry], place: Place, from: u64) -> ChainPart {
     }
     let mut before = ChainHead::first(&KEY, &place);
     let mut entries = Vec::new();
-    for told in log.iter().cloned().map(Told::from) {
+    for told in log.iter().cloned().map(OwnEntry::from) {
         match told.place() == Some(place) {
             true if before.count < from => before = told.after(&before),
             true => entries.push(told),
@@ -78,8 +78,8 @@ fn bundle_of(log: &[Entry], bucket: &str, from: u64, digests: Vec<Digest>) -> Bu
         bucket: bucket.to_owned(),
         made_at_ms: when.ms(),
         checkpoint: Checkpoint::with_map(&Key::of(0), CLOUD, THREE[0][0], (head, root), when),
-        history: part(log, Place::of_bucket(bucket), from),
-        regions: part(log, Place::of_regions(), 0),
+        history: part(log, LeafIndex::of_bucket(bucket), from),
+        regions: part(log, LeafIndex::of_regions(), 0),
         digests,
     }
 }
@@ -114,7 +114,7 @@ fn it_is_small_whatever_the_log_and_names_nobody_else() {
     for name in OTHERS.iter().chain(&["account-5", "account-49"]) {
         assert!(!text.contains(name), "{name}");
         // Nor what a guess could be compared with: its place, its hash, its entries' hashes.
-        let place = Place::of_bucket(name).hex();
+        let place = LeafIndex::of_bucket(name).hex();
         assert!(
             !text.contains(&place)
                 && !text.contains(&crate::encoding::sha256(name.as_bytes()).to_string())
@@ -280,7 +280,7 @@ fn what_was_seen_earlier_has_to_be_there_still() {
     let seen = |log: &[Entry]| Seen {
         head: log.last().unwrap().head(),
         from: 0,
-        entries: log.iter().cloned().map(Told::from).collect(),
+        entries: log.iter().cloned().map(OwnEntry::from).collect(),
     };
     let bundle = bundle();
     let check = |trusted: &TrustAnchor| bundle.verify(trusted).err().unwrap_or_default();

@@ -227,7 +227,7 @@ async fn verification_goes_on_behind_damage_in_the_index() {
                 Err(StoreError::Corrupt(_)) => break,
                 Err(other) => panic!("{other}"),
             }
-            engine.shared.mend().unwrap();
+            engine.shared.reopen_index().unwrap();
         }
     }
     assert_eq!(read, rows);

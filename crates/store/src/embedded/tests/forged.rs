@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Log, Position, Reach,
-    embedded::frame::{FrameKey, Header, KEY_BYTES, Kind, Place},
+    embedded::frame::{FrameAt, FrameKey, Header, KEY_BYTES, Kind},
 };
 
 /// Segments for which frames are forged: those that come next.
@@ -21,10 +21,10 @@ fn forged(segment: u64, start: u64, len: u64, kind: &Kind) -> Bytes {
             checksum: 0,
             meta_len: (head.len() - frame::HEADER_BYTES) as u32,
             payload_len: 0,
-            place: Place { segment, offset },
+            place: FrameAt { segment, offset },
             first: u64::MAX - 1,
             last: u64::MAX - 1,
-            synced: Place {
+            synced: FrameAt {
                 segment: segment + 1,
                 offset: 1 << 30,
             },

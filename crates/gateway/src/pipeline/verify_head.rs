@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// A request whose head has been read and verified.
-pub(super) struct Met<'r> {
+pub(super) struct VerifiedHead<'r> {
     pub(super) request: Request<'r>,
     pub(super) identified: Identified,
 }
 
-impl Met<'_> {
+impl VerifiedHead<'_> {
     /// Whether the body must show who sends it.
     pub(super) fn is_form(&self) -> bool {
         self.identified.auth() == AuthType::PostPolicy
@@ -35,22 +35,22 @@ impl Met<'_> {
 impl Gateway {
     /// Whether a caller is known. That a long-term key was used is noted where it was shown.
     pub(super) fn knows(&self, identity: &Identity, via: &Via) -> bool {
-        if let (Some(key), Via::Door) = (identity.long_term_key(), via) {
+        if let (Some(key), Via::Client) = (identity.long_term_key(), via) {
             self.keys.note_use(key, Service::S3, self.clock.now());
         }
         identity.account().is_some()
     }
 
     /// Who asks, and for what, by the head alone.
-    pub(super) async fn meet<'r>(
+    pub(super) async fn verify_head<'r>(
         &self,
         parts: &'r mut http::request::Parts,
         facts: RequestFacts,
-    ) -> Result<Met<'r>, Fault> {
+    ) -> Result<VerifiedHead<'r>, Fault> {
         self.check_region()?;
         let received = Received::read(parts, &self.config.domains)?;
         let (request, identified) = identify::identify(self, received, facts).await?;
-        Ok(Met {
+        Ok(VerifiedHead {
             request,
             identified,
         })
@@ -63,40 +63,40 @@ impl Gateway {
         from: types::Place,
         stated: Option<HeaderValue>,
         facts: Result<RequestFacts, UnreadableFacts>,
-    ) -> Result<(Met<'r>, Via), Fault> {
+    ) -> Result<(VerifiedHead<'r>, Via), Fault> {
         let facts = facts.map_err(|error| unproven(error.to_string()))?;
-        let meeting = self.meet_relayed(parts, &from, stated.as_ref());
+        let meeting = self.verify_relayed_head(parts, &from, stated.as_ref());
         let (request, relayed) = meeting.await?;
         let via = Via::Region(from, relayed.proof);
         let identified = Identified::relayed(relayed, facts.read_at(self.clock.now()));
-        let met = Met {
+        let known = VerifiedHead {
             request,
             identified,
         };
-        Ok((met, via))
+        Ok((known, via))
     }
 
     /// Reads a form's fields, which say who sends it. A client that takes too long over them
     /// holds a place that others wait for, so there is a limit to that.
     pub(super) async fn read_form(
         &self,
-        met: &mut Met<'_>,
+        known: &mut VerifiedHead<'_>,
         incoming: Incoming,
     ) -> Result<Source, Fault> {
-        let headers = met.request.headers();
-        let Some(bucket) = met.request.target().bucket.clone() else {
+        let headers = known.request.headers();
+        let Some(bucket) = known.request.target().bucket.clone() else {
             return Ok(Source::Wire(incoming));
         };
         let idle = self.config.body_idle;
         let mode = PayloadMode::Unsigned;
         let body = payload(incoming, headers, mode, None, idle)?;
         let facts = identify::judged_by(self);
-        let dialect = met.request.dialect();
+        let dialect = known.request.dialect();
         let reading = dialect.read_form(body, headers, &bucket, &facts);
         let form = tokio::time::timeout(idle, reading).await;
         let mut form = form.map_err(|_| FaultKind::RequestTimeout)??;
-        met.identified.found(form.auth);
-        met.request.become_form(std::mem::take(&mut form.headers));
+        known.identified.found(form.auth);
+        known.request.become_form(std::mem::take(&mut form.headers));
         Ok(Source::Form(Box::new(form)))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// What came of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mended {
+pub enum Repaired {
     /// The version has its bytes again.
     Done,
     /// It went, or has other bytes or extents by now: nothing was to be done.
@@ -44,11 +44,11 @@ impl Objects {
     ///
     /// # Errors
     /// As of [`Objects::mend`].
-    pub async fn mend_from_memory(
+    pub async fn repair_from_memory(
         &self,
         permit: &Permit,
         damaged: &DamagedVersion,
-    ) -> Result<Option<Mended>> {
+    ) -> Result<Option<Repaired>> {
         if damaged.payload.is_none() || !damaged.extents.is_empty() {
             return Ok(None);
         }
@@ -57,7 +57,7 @@ impl Objects {
         let (partition, key) = (bucket.partition, &damaged.key);
         let found = self.place_of(partition, key, damaged.version).await?;
         let Some(stored) = found else {
-            return Ok(Some(Mended::Changed));
+            return Ok(Some(Repaired::Changed));
         };
         let Payload::Whole(bytes) = self.payload(partition, &stored.row_key).await? else {
             return Ok(None);
@@ -83,23 +83,23 @@ impl Objects {
     /// # Errors
     /// `BadDigest` and `Body` when the bytes are not the version's or do not come; failures of the
     /// engine; what `still` answers. Then nothing has changed.
-    pub async fn mend(
+    pub async fn repair_version(
         &self,
         permit: &Permit,
         damaged: &DamagedVersion,
         source: &Shipped,
         bodies: &dyn BodySource,
         still: &(dyn Fn() -> Result<Permit> + Sync),
-    ) -> Result<Mended> {
+    ) -> Result<Repaired> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let bucket = self.receiving(deed).await?;
         let (partition, key) = (bucket.partition, &damaged.key);
         let found = self.place_of(partition, key, damaged.version).await?;
         let Some(mut stored) = found else {
-            return Ok(Mended::Changed);
+            return Ok(Repaired::Changed);
         };
         if let Some(what) = difference(&stored.record, key, source) {
-            return Ok(Mended::Other(what));
+            return Ok(Repaired::Other(what));
         }
         if let Payload::Whole(bytes) = self.payload(partition, &stored.row_key).await? {
             stored.row.payload = Some(bytes);
@@ -112,7 +112,7 @@ impl Objects {
             Ok(permit) => self.put_patch(&permit, damaged, &stored, &patch).await,
             Err(error) => Err(error),
         };
-        if !matches!(put, Ok(Mended::Done)) {
+        if !matches!(put, Ok(Repaired::Done)) {
             self.give_back(patch.fresh).await;
         }
         put
@@ -125,14 +125,14 @@ impl Objects {
         stored: &Stored,
         source: &Shipped,
         bodies: &dyn BodySource,
-    ) -> Result<std::result::Result<Patch, Mended>> {
+    ) -> Result<std::result::Result<Patch, Repaired>> {
         let record = &stored.record;
         let hit = |extents: &[BlobRef]| extents.iter().any(|b| damaged.extents.contains(&b.id));
         let dead = match &record.body {
-            ObjectBody::None => return Ok(Err(Mended::Changed)),
-            ObjectBody::Inline if damaged.payload.is_none() => return Ok(Err(Mended::Changed)),
+            ObjectBody::None => return Ok(Err(Repaired::Changed)),
+            ObjectBody::Inline if damaged.payload.is_none() => return Ok(Err(Repaired::Changed)),
             ObjectBody::Inline => Vec::new(),
-            ObjectBody::Extents(extents) if !hit(extents) => return Ok(Err(Mended::Changed)),
+            ObjectBody::Extents(extents) if !hit(extents) => return Ok(Err(Repaired::Changed)),
             ObjectBody::Extents(extents) => extents.iter().map(|b| b.id).collect(),
             ObjectBody::Parts(_) => {
                 let table = stored.row.payload.as_deref().map(decode_manifest);
@@ -140,7 +140,7 @@ impl Objects {
                     return self.patch_parts(damaged, parts, source, bodies).await;
                 }
                 if !is_table_of(record, &source.parts) {
-                    return Ok(Err(Mended::Other("its table of parts")));
+                    return Ok(Err(Repaired::Other("its table of parts")));
                 }
                 // Nobody knows the old ones: they are orphans, which the sweep finds.
                 Vec::new()
@@ -162,7 +162,7 @@ impl Objects {
         mut parts: Vec<ManifestPart>,
         source: &Shipped,
         bodies: &dyn BodySource,
-    ) -> Result<std::result::Result<Patch, Mended>> {
+    ) -> Result<std::result::Result<Patch, Repaired>> {
         let shipped = |part: &ManifestPart| ShippedPart {
             number: part.number,
             size: part.size,
@@ -170,7 +170,7 @@ impl Objects {
             checksum: part.checksum,
         };
         if !parts.iter().map(shipped).eq(source.parts.iter().cloned()) {
-            return Ok(Err(Mended::Other("its table of parts")));
+            return Ok(Err(Repaired::Other("its table of parts")));
         }
         let fresh = self.pins.fresh();
         let mut dead = Vec::new();
@@ -197,7 +197,7 @@ impl Objects {
         }
         // A table that was damaged and can be read after all is written anew.
         if dead.is_empty() && damaged.payload.is_none() {
-            return Ok(Err(Mended::Changed));
+            return Ok(Err(Repaired::Changed));
         }
         let count = u16::try_from(parts.len())
             .map_err(|_| Error::Record("an object of too many parts".to_owned()))?;
@@ -217,7 +217,7 @@ impl Objects {
         damaged: &DamagedVersion,
         read: &Stored,
         patch: &Patch,
-    ) -> Result<Mended> {
+    ) -> Result<Repaired> {
         let deed = deed(permit, &[Action::ReplicateInto])?;
         for _ in 0..TRIES_MAX {
             let bucket = self.receiving(deed).await?;
@@ -225,16 +225,16 @@ impl Objects {
             let _lock = self.locks.lock(partition, key.as_bytes()).await;
             let found = self.place_of(partition, key, damaged.version).await?;
             let Some(now) = found else {
-                return Ok(Mended::Changed);
+                return Ok(Repaired::Changed);
             };
             if now.record.body != read.record.body {
-                return Ok(Mended::Changed);
+                return Ok(Repaired::Changed);
             }
             if now.row.version != read.row.version
                 && matches!(now.record.body, ObjectBody::Parts(_))
                 && self.payload(partition, &now.row_key).await? != beside(read)
             {
-                return Ok(Mended::Changed);
+                return Ok(Repaired::Changed);
             }
             let value = ObjectRecord {
                 body: patch.body.clone(),
@@ -255,7 +255,7 @@ impl Objects {
             let extra = Batch::new();
             let landed = self.land_with(deed, &bucket, batch, &extra, fresh);
             if let Landed::Yes = landed.await? {
-                return Ok(Mended::Done);
+                return Ok(Repaired::Done);
             }
         }
         Err(Error::Contention)

@@ -45,7 +45,7 @@ impl<'a> Single<'a> {
 /// The headers from which a signature is read. All are found in one pass: most requests have few
 /// headers, and looking each of these up costs more.
 #[derive(Default)]
-pub(super) struct Told<'a> {
+pub(super) struct SignatureHeaders<'a> {
     pub(super) authorization: Single<'a>,
     content_sha256: Single<'a>,
     amz_date: Single<'a>,
@@ -55,22 +55,22 @@ pub(super) struct Told<'a> {
     pub(super) region_set: Single<'a>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> SignatureHeaders<'a> {
     pub(super) fn by(headers: &'a HeaderMap) -> Self {
-        let mut told = Self::default();
+        let mut said = Self::default();
         for (name, value) in headers {
             match name.as_str() {
-                "authorization" => told.authorization.add(value),
-                "x-amz-content-sha256" => told.content_sha256.add(value),
-                "x-amz-date" => told.amz_date.add(value),
-                "date" => told.date.add(value),
-                "x-amz-region-set" => told.region_set.add(value),
+                "authorization" => said.authorization.add(value),
+                "x-amz-content-sha256" => said.content_sha256.add(value),
+                "x-amz-date" => said.amz_date.add(value),
+                "date" => said.date.add(value),
+                "x-amz-region-set" => said.region_set.add(value),
                 // Some tools send an empty one with every request that has none.
-                "x-amz-security-token" if !value.is_empty() => told.token.add(value),
+                "x-amz-security-token" if !value.is_empty() => said.token.add(value),
                 _ => {}
             }
         }
-        told
+        said
     }
 
     pub(super) fn payload(&self) -> Result<Option<&'a str>, E> {
