@@ -83,6 +83,7 @@ bugs=(
   "strangers-share-all|cloud|introduce_tests::"
   "wrong-signatures-unbounded|cloud|introduce_tests::questions_for_keys"
   "hidden-lengths|gateway|head_lines::"
+  "beside-any-reading|gateway|beside::"
   "small-listener-lines|gateway|small_listener::"
   "resets-uncounted|gateway|http2::marks::"
   "places-for-who-came-first|gateway|shares::tests::a_place_comes"

@@ -968,7 +968,8 @@ def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path
     def answers(path, question):
         if path != PATHS["registry"]:
             return None
-        ask = json.loads(question).get("changes")
+        ask = json.loads(question)
+        ask = ask.get("changes") if isinstance(ask, dict) else None
         if ask is None:  # for keys, or an announcement
             keys = {"keys": {"keys": [], "more": False}}
             return json.dumps(keys if b'"keys"' in question else "done").encode()

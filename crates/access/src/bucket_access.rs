@@ -344,9 +344,7 @@ pub(crate) fn decide(
             ..Granted::default()
         }),
         Err(decision) => {
-            // What bounds the whole account bounds this too.
-            let open = matches!(decision, Decision::ImplicitDeny(lacks) if lacks != Lacks::Guard);
-            if open && of_upload && began(ask, deed, facts, owns)? {
+            if of_upload && is_open(decision) && began(ask, deed, facts, owns)? {
                 return Ok(Granted::default());
             }
             Err(match owns {
@@ -355,6 +353,15 @@ pub(crate) fn decide(
             })
         }
     }
+}
+
+/// Whether nothing but a grant is missing: what bounds the account, the user or the session bounds
+/// also what is open to who began an upload.
+fn is_open(decision: Decision) -> bool {
+    matches!(
+        decision,
+        Decision::ImplicitDeny(Lacks::Identity | Lacks::Resource)
+    )
 }
 
 /// Whether the caller, or one of the account whose root asks, began the upload that is addressed.

@@ -104,9 +104,18 @@ impl Identity {
 
     /// Who begins an upload that it asks for. Whoever signs nothing is nobody.
     pub fn initiator(&self) -> Option<Initiator> {
+        let mut user_id = self.principal(&[]).user_id_text()?;
+        // Two users may give sessions of theirs one name.
+        if let Some(giver) = self
+            .who()
+            .and_then(Who::session)
+            .and_then(|s| s.federated_by())
+        {
+            user_id = [&user_id, ":", giver].concat();
+        }
         Some(Initiator {
             account: self.account()?.clone(),
-            user_id: self.principal(&[]).user_id_text()?,
+            user_id,
         })
     }
 

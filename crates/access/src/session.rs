@@ -161,6 +161,15 @@ impl Session {
         }
     }
 
+    /// Who gave it, where it is a federated one: the unique id of a user, or `root`.
+    pub(crate) fn federated_by(&self) -> Option<&str> {
+        match &self.of {
+            SessionOf::Federated(Some(user)) => Some(&user.id),
+            SessionOf::Federated(None) => Some("root"),
+            SessionOf::Root | SessionOf::User(_) | SessionOf::Role(_) => None,
+        }
+    }
+
     /// The policies of whom it is of.
     pub(crate) fn held(&self) -> Option<&Policies> {
         match &self.of {

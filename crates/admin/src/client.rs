@@ -21,6 +21,8 @@ use crate::{
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// Characters of a line of an error that are shown.
+const LINE_MAX: usize = 4096;
 
 /// Speaks to one running cloud.
 pub struct AdminClient {
@@ -271,7 +273,11 @@ pub fn read_answer(answer: &[u8]) -> Result<Value, Failure> {
         .get("error")
         .and_then(Value::as_str)
         .unwrap_or("the request failed");
-    let failure = Failure::new(message);
+    // Whoever answers may write anything: no line of it looks like one of the command's own.
+    let lines = message
+        .lines()
+        .map(|line| types::text::shown(line, LINE_MAX));
+    let failure = Failure::new(lines.collect::<Vec<_>>().join("\n  "));
     Err(match message {
         // The cloud does not say which: a stranger would learn which keys there are.
         "access denied" => failure.hint(

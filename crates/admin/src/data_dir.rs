@@ -236,3 +236,87 @@ impl DataDir {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use types::SeededRandom;
+
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, DataDir) {
+        let made = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(&made.path().join("data"));
+        (made, dir)
+    }
+
+    #[test]
+    fn a_folder_is_for_one_process_and_for_its_owner_alone() {
+        let (_made, dir) = folder();
+        assert!(!dir.is_locked());
+        let lock = dir.lock().unwrap();
+        let mode = fs::metadata(dir.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert!(dir.is_locked());
+        let running = Running {
+            pid: 4711,
+            ..Running::default()
+        };
+        let running = serde_json::to_vec(&running).unwrap();
+        dir.write_private("running.json", &running).unwrap();
+        let second = dir.lock().unwrap_err().to_string();
+        assert!(second.contains("process 4711"), "{second}");
+        drop(lock);
+        assert!(!dir.is_locked());
+        dir.lock().unwrap();
+    }
+
+    #[test]
+    fn small_files_are_replaced_whole_and_read_by_their_owner_alone() {
+        let (_made, dir) = folder();
+        let _lock = dir.lock().unwrap();
+        for text in ["a long first text", "short"] {
+            dir.write_private("file", text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(dir.join("file")).unwrap(), text);
+        }
+        let mode = fs::metadata(dir.join("file")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!dir.join("file.new").exists());
+    }
+
+    #[test]
+    fn a_master_key_is_made_once_and_never_where_one_is_lost() {
+        let (_made, dir) = folder();
+        let _lock = dir.lock().unwrap();
+        let random = SeededRandom::new(1);
+        let first = dir.master_key(&random).unwrap().to_hex();
+        assert_eq!(dir.master_key(&random).unwrap().to_hex(), first);
+        // With secrets that were sealed, another key would read none of them.
+        dir.write_private(CREDENTIALS, b"{}").unwrap();
+        fs::remove_file(dir.join("master.key")).unwrap();
+        let lost = dir.master_key(&random).map(|_| ()).unwrap_err();
+        assert!(lost.to_string().contains("is missing"), "{lost}");
+        assert!(!dir.join("master.key").exists());
+        dir.write_private("master.key", b"no key").unwrap();
+        assert!(dir.master_key(&random).is_err());
+    }
+
+    #[test]
+    fn a_damaged_root_key_pair_is_an_error_and_none_is_not() {
+        let (_made, dir) = folder();
+        let _lock = dir.lock().unwrap();
+        assert!(dir.read_credentials().unwrap().is_none());
+        dir.write_private(CREDENTIALS, b"{\"access_key\":").unwrap();
+        assert!(dir.read_credentials().is_err());
+        assert!(dir.has_credentials() && dir.credentials().is_none());
+    }
+
+    #[test]
+    fn what_a_region_noted_reads_back() {
+        let (_made, dir) = folder();
+        let _lock = dir.lock().unwrap();
+        assert_eq!(dir.registry_heard(), None);
+        let at = types::Timestamp::from_ms(1_234);
+        dir.note_registry_heard(at).unwrap();
+        assert_eq!(dir.registry_heard(), Some(at));
+    }
+}

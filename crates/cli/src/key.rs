@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use types::Timestamp;
 
 use crate::{
-    shown::{in_address, print_json, text},
+    shown::{in_address, print_json, print_pair, text},
     table,
     which::Which,
 };
@@ -121,9 +121,7 @@ impl Key {
                 if json {
                     print_json(&made);
                 } else {
-                    println!("Access key  {}", text(&made, "access_key"));
-                    println!("Secret key  {}", text(&made, "secret_key"));
-                    println!("The secret is not shown again.");
+                    print_pair(&text(&made, "access_key"), &text(&made, "secret_key"));
                 }
             }
             Self::List {

@@ -206,7 +206,8 @@ impl Plan {
                 .longitude
                 .or(known.map(|r| r.longitude))
                 .unwrap_or_default(),
-            jurisdiction: word(&self.jurisdiction, country, "--jurisdiction AE")?,
+            jurisdiction: word(&self.jurisdiction, country, "--jurisdiction AE")?
+                .to_ascii_uppercase(),
             operator: word(&self.operator, known.map(|r| r.operator), "--operator own")?,
             addresses: self.addresses.clone(),
         })

@@ -37,6 +37,15 @@ pub fn text(value: &Value, field: &str) -> String {
         .unwrap_or_default()
 }
 
+/// Prints a new key pair, which nothing shows again.
+pub fn print_pair(access_key: &str, secret_key: &str) {
+    println!("Access key  {access_key}\nSecret key  {secret_key}\nThe secret is not shown again.");
+    println!(
+        "Set AWS_REGION to the region of the endpoint as well: without it boto3 makes presigned\n\
+         URLs with Signature Version 2, which is refused."
+    );
+}
+
 /// The id or name of an account as a part of an address.
 ///
 /// # Errors

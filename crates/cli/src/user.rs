@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     inline::{Owner, Policy},
     of_account::Of,
-    shown::{print_json, text},
+    shown::{print_json, print_pair, text},
     table,
 };
 
@@ -146,9 +146,7 @@ impl Key {
                 if one.of.json {
                     print_json(&key);
                 } else {
-                    println!("Access key  {}", text(&key, "AccessKeyId"));
-                    println!("Secret key  {}", text(&key, "SecretAccessKey"));
-                    println!("The secret is not shown again.");
+                    print_pair(&text(&key, "AccessKeyId"), &text(&key, "SecretAccessKey"));
                 }
                 Ok(())
             }

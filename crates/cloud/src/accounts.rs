@@ -60,7 +60,7 @@ fn canonical_id(random: &dyn Random) -> String {
 }
 
 impl Registry {
-    /// Creates an account. A name is given once. All buckets of the account
+    /// Creates an account. A name is given once, in upper or lower case. All buckets of the account
     /// keep to the jurisdictions of `guard`, if it names any.
     pub async fn create_account(
         &self,
@@ -80,8 +80,12 @@ impl Registry {
         {
             return Err(CloudError::NoOperator(id.clone()));
         }
-        if let Some(same) = self.accounts().iter().find(|a| a.name == name) {
-            let id = &same.id;
+        if let Some(same) = self
+            .accounts()
+            .iter()
+            .find(|a| a.name.eq_ignore_ascii_case(name))
+        {
+            let (id, name) = (&same.id, &same.name);
             return Err(CloudError::Exists(format!(
                 "an account named {name} ({id})"
             )));

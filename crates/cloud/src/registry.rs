@@ -330,9 +330,9 @@ impl Registry {
             return Err(CloudError::Elsewhere(upstream.keeper().to_string()));
         }
         self.keeps_pace(&draft)?;
+        self.may_change()?;
         // Whatever keeps it from being written.
         self.withdraw_first(&draft.rows);
-        self.may_change()?;
         let rows: Vec<String> = draft.rows.iter().map(|row| row.key.clone()).collect();
         let changed = self.seal_and_land(turn, draft).await;
         changed.map_err(|error| self.said_of(&rows, error))

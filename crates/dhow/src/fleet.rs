@@ -371,6 +371,7 @@ impl Fleet {
              \x20   dhow region list\n\
              \x20   dhow bucket create hello --home {} --replica {}\n\
              \x20   dhow bucket show hello\n\n\
+             \x20 The first line sets AWS_REGION too: programs that presign URLs need it.\n\n\
              \x20 Ctrl-C stops all; the data stays.\n",
             first.region.id,
             running.last().map_or("", |one| one.region.id),
@@ -401,5 +402,29 @@ async fn stop(child: &mut Child) {
     }
     if tokio::time::timeout(STOP_WAIT, child.wait()).await.is_err() {
         let _ = child.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A region's log grows from start to start: only what came after the last start counts.
+    #[test]
+    fn the_failure_of_a_region_is_what_its_log_has_since_the_start() {
+        let log = std::env::temp_dir().join(format!("dhow-fleet-{}.log", std::process::id()));
+        let before = "dhow: an old failure\n";
+        std::fs::write(
+            &log,
+            format!("{before}INFO open\ndhow: no port\n  name another\n"),
+        )
+        .unwrap();
+        let found = said_last(&log, before.len() as u64);
+        assert_eq!(found.as_deref(), Some("no port; name another"));
+        std::fs::write(&log, format!("{before}INFO open\n")).unwrap();
+        assert_eq!(said_last(&log, before.len() as u64), None);
+        assert_eq!(said_last(&log, 1 << 20), None);
+        std::fs::remove_file(&log).unwrap();
+        assert_eq!(said_last(&log, 0), None);
     }
 }

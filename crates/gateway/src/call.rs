@@ -310,9 +310,18 @@ impl<'g> Call<'g> {
         let Some(mut details) = self.unread.take() else {
             return Ok(());
         };
-        let (gateway, deed) = (self.gateway, self.deed()?);
+        let (gateway, deed) = (self.gateway, Arc::clone(self.deed()?));
+        // The body may have taken its time: what is set by now decides.
+        let caller = self.caller_now()?;
+        if self.documents.is_some() {
+            self.documents = gateway.objects.documents(&deed).await?;
+        }
+        if let (Some(tags), Some(key)) = (&mut details.existing_tags, &self.key) {
+            *tags = gateway.existing_tags(&deed, key, version).await?;
+        }
+        let deed = &deed;
         let mut ask = Ask {
-            principal: self.permit.identity(),
+            principal: &caller,
             action: self.permit.action(),
             resource: match &self.key {
                 Some(key) => Resource::Object {
@@ -334,9 +343,7 @@ impl<'g> Call<'g> {
         }
         let here = gateway.place_for(&self.via);
         let facts = self.known(deed, &here);
-        if details.list.is_none() {
-            details.list = gateway.list_of(&ask, &facts).await?;
-        }
+        details.list = gateway.list_of(&ask, &facts).await?;
         ask.context.list = details.list.as_ref().map(Option::as_ref);
         let decided = access::authorize(&ask, &facts);
         self.permit = decided.map_err(|why| gateway.refused(&ask, Some(deed), why))?;

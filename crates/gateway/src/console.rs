@@ -6,7 +6,9 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use objects::{BucketDocuments, Cors, CorsRule};
 
-use crate::{body::ResponseBody, cors, limits::GatewayConfig, server::Gateway};
+use crate::{
+    beside::has_one_reading, body::ResponseBody, cors, limits::GatewayConfig, server::Gateway,
+};
 
 /// Answer headers that the console's pages read.
 const EXPOSED: [&str; 9] = [
@@ -74,7 +76,8 @@ impl ConsolePages {
         };
         let accept = headers.get(header::ACCEPT)?.as_bytes();
         let is_page = accept.windows(9).any(|text| text == b"text/html");
-        if !is_page || headers.contains_key(header::AUTHORIZATION) {
+        if !is_page || headers.contains_key(header::AUTHORIZATION) || !has_one_reading(uri, headers)
+        {
             return None;
         }
         let mut answer = Response::new(ResponseBody::Empty);

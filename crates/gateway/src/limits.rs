@@ -92,6 +92,9 @@ pub(crate) const LARGE_DOCUMENTS_MAX: usize = 8;
 /// Steps of comparing policies that a handler's decisions may take together: enough for 1,000 keys
 /// and ordinary policies, some tens of milliseconds.
 pub(crate) const STEPS_MAX: u32 = 4_000_000;
+/// How long a client may take over a document that is read before anything is done: what was
+/// decided by its head must not be much older than what is done.
+pub(crate) const DOCUMENT_TIME: Duration = Duration::from_secs(60);
 /// How long a client may take over what such a document has beyond that size, so that those who
 /// wait are served.
 pub(crate) const LARGE_DOCUMENT_TIME: Duration = Duration::from_secs(30);

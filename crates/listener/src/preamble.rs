@@ -149,7 +149,8 @@ fn version(value: &[u8]) -> Result<Option<TlsVersion>, PreambleError> {
     each_field(value.get(SSL_BYTES..).unwrap_or_default(), |kind, value| {
         if kind == SUB_SSL_VERSION {
             said = match value {
-                b"TLSv1" => Some(TlsVersion::V1_0),
+                // Older than all that policies name.
+                b"SSLv2" | b"SSLv3" | b"TLSv1" | b"TLSv1.0" => Some(TlsVersion::V1_0),
                 b"TLSv1.1" => Some(TlsVersion::V1_1),
                 b"TLSv1.2" => Some(TlsVersion::V1_2),
                 b"TLSv1.3" => Some(TlsVersion::V1_3),
@@ -235,7 +236,8 @@ pub(crate) mod tests {
             (tls_of("TLSv1.1"), with(TlsVersion::V1_1)),
             (tls_of("TLSv1.2"), with(TlsVersion::V1_2)),
             (tls_of("TLSv1.3"), with(TlsVersion::V1_3)),
-            (tls_of("SSLv3"), Encryption::Tls(None)),
+            (tls_of("SSLv3"), with(TlsVersion::V1_0)),
+            (tls_of("another"), Encryption::Tls(None)),
             (tls_of(""), Encryption::Tls(None)),
             (
                 [&tls_of("TLSv1.3")[..], &not_tls].concat(),

@@ -484,3 +484,16 @@ fn welcome(region: &Region, running: &Running, new: bool) {
         program(),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_secret_is_shown_at_the_first_start_only() {
+        let dir = Path::new("/data");
+        assert!(shown_secret("hidden", true, dir).starts_with("hidden "));
+        let later = shown_secret("hidden", false, dir);
+        assert_eq!(later, "in /data/credentials.json");
+    }
+}

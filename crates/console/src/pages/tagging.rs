@@ -68,9 +68,19 @@ async fn read(call: &Call<'_>, on: Tagged<'_>) -> Result<Tags, Fault> {
     Ok(set.all("Tag").map(pair).collect())
 }
 
+/// The state of an object, which other bytes, tags or an access list change. A bucket has none.
+async fn state(call: &Call<'_>, on: Tagged<'_>) -> Result<String, Fault> {
+    if on.key.is_empty() {
+        return Ok(String::new());
+    }
+    let ask = S3Ask::object(&Method::HEAD, on.bucket, on.key);
+    let head = call.s3(ask.maybe("versionId", on.version)).await?;
+    Ok(head.header("x-dhow-state").unwrap_or_default())
+}
+
 /// What a form was made of: another change meanwhile is not written over.
-fn seen(tags: &Tags) -> String {
-    let mut text = String::new();
+fn seen(state: &str, tags: &Tags) -> String {
+    let mut text = format!("{state} ");
     for (name, value) in tags {
         text.push_str(&format!("{} {} {name}{value}", name.len(), value.len()));
     }
@@ -79,7 +89,7 @@ fn seen(tags: &Tags) -> String {
 
 /// The form.
 pub async fn form(call: &Call<'_>, on: Tagged<'_>) -> Result<Markup, Fault> {
-    let tags = read(call, on).await?;
+    let (state, tags) = (state(call, on).await?, read(call, on).await?);
     let route = on.route();
     let rows = (tags.len() + MORE).min(on.most()).max(tags.len());
     let known = tags
@@ -92,7 +102,7 @@ pub async fn form(call: &Call<'_>, on: Tagged<'_>) -> Result<Markup, Fault> {
     Ok(html! {
         form.stack method="post" action=(route) {
             (call.token(route.as_str()))
-            input type="hidden" name="seen" value=(seen(&tags));
+            input type="hidden" name="seen" value=(seen(&state, &tags));
             @if !on.key.is_empty() {
                 input type="hidden" name="key" value=(on.key);
                 input type="hidden" name="version" value=(on.version.unwrap_or_default());
@@ -128,7 +138,8 @@ pub fn named<'c>(call: &'c Call<'_>) -> impl Iterator<Item = (&'c str, &'c str)>
 }
 
 async fn save(call: &Call<'_>, on: Tagged<'_>) -> Result<(), Fault> {
-    if call.form.get("seen") != Some(&seen(&read(call, on).await?)) {
+    let now = seen(&state(call, on).await?, &read(call, on).await?);
+    if call.form.get("seen") != Some(&now) {
         return Err(Fault::Changed);
     }
     let text = |text: &str| html! { (text) }.into_string();

@@ -1,7 +1,9 @@
 //! What S3 reads of a request beside its operation: documents in XML, digests of bodies, the source
 //! of a copy.
 
-use access::{Action, Ask, Context, Permit, Resource};
+use access::{
+    Action, Ask, Context, Identity, Permit, Resource, SessionToken, Via, signature::Service,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
@@ -19,8 +21,11 @@ use crate::{
     body::ResponseBody,
     call::Call,
     fault::{Fault, FaultKind},
-    limits::LARGE_DOCUMENT_TIME,
+    limits::{DOCUMENT_TIME, LARGE_DOCUMENT_TIME},
 };
+
+/// A session's token, in a header or in the query.
+const TOKEN: &str = "x-amz-security-token";
 
 impl<'g> Call<'g> {
     /// Reads the whole body into memory, at most 1 MiB (`MaxMessageLengthExceeded`), to its
@@ -29,12 +34,70 @@ impl<'g> Call<'g> {
     pub async fn read_body(&mut self) -> Result<Bytes, Fault> {
         let mut body = self.take_body();
         let mut pieces = BytesMut::new();
-        while let Some(piece) = body.next().await {
-            add(&mut pieces, &piece?, XML_BYTES_MAX)?;
-        }
+        let reading = read_up_to(&mut body, &mut pieces, XML_BYTES_MAX + 1, XML_BYTES_MAX);
+        let read = tokio::time::timeout(DOCUMENT_TIME, reading).await;
+        read.map_err(|_| FaultKind::RequestTimeout)??;
         let bytes = pieces.freeze();
         self.check_digests(&bytes, body.trailing_checksum())?;
+        self.caller_now()?;
         Ok(bytes)
+    }
+
+    /// The caller, looked up again after a body that may have taken its time: a key or session that
+    /// ended meanwhile does nothing more. A caller whom another region relays was looked up by what
+    /// that region sent, and stays.
+    pub(crate) fn caller_now(&self) -> Result<Identity, Fault> {
+        let known = self.permit.identity();
+        let Identity::Key {
+            access_key, who, ..
+        } = known
+        else {
+            return Ok(known.clone());
+        };
+        if self.via != Via::Client {
+            return Ok(known.clone());
+        }
+        let (keys, region) = (&self.gateway.keys, &self.gateway.region);
+        let today = self.gateway.clock.now().iso_basic();
+        let (day, service) = (today.get(..8).unwrap_or_default(), Service::S3.name());
+        let found = match who.session() {
+            None => keys.signing_key(access_key, day, region, service),
+            Some(_) => {
+                let Some(token) = self.session_token()? else {
+                    return Ok(known.clone());
+                };
+                let token = SessionToken::new(token);
+                let found = keys.session_key(&token, access_key, day, region, service);
+                found.unwrap_or_default()
+            }
+        };
+        let Some(found) = found else {
+            // A region that verifies asymmetric signatures alone has no other key.
+            let public = who.session().is_none() && keys.public_key(access_key).is_some();
+            return match public || keys.old_signer(access_key).is_ok() {
+                true => Ok(known.clone()),
+                false => Err(Fault::with(
+                    FaultKind::AccessDenied,
+                    "Access Denied: the access key or the session ended while the body was sent.",
+                )),
+            };
+        };
+        Ok(Identity::Key {
+            access_key: access_key.clone(),
+            account: found.account,
+            kind: found.kind,
+            guard: found.guard,
+            who: found.who,
+        })
+    }
+
+    fn session_token(&self) -> Result<Option<&str>, Fault> {
+        let in_query = self.query.0.iter();
+        let mut in_query = in_query.filter(|(name, _)| name.eq_ignore_ascii_case(TOKEN));
+        match self.header(TOKEN)? {
+            Some(token) if !token.is_empty() => Ok(Some(token)),
+            _ => Ok(in_query.next().map(|(_, token)| &**token)),
+        }
     }
 
     /// Reads an XML body; its root must be one of `roots`. An empty one is
@@ -55,18 +118,16 @@ impl<'g> Call<'g> {
     ) -> Result<(Element, Option<SemaphorePermit<'g>>), Fault> {
         let mut body = self.take_body();
         let mut pieces = BytesMut::new();
-        while pieces.len() < XML_BYTES_MAX {
-            match body.next().await {
-                Some(piece) => add(&mut pieces, &piece?, LARGE_XML_BYTES_MAX)?,
-                None => {
-                    let bytes = pieces.freeze();
-                    self.check_digests(&bytes, body.trailing_checksum())?;
-                    if bytes.is_empty() {
-                        return Err(FaultKind::MissingRequestBodyError.into());
-                    }
-                    return Ok((xml::parse(&bytes, roots)?, None));
-                }
+        let reading = read_up_to(&mut body, &mut pieces, XML_BYTES_MAX, LARGE_XML_BYTES_MAX);
+        let read = tokio::time::timeout(DOCUMENT_TIME, reading).await;
+        if read.map_err(|_| FaultKind::RequestTimeout)?? {
+            let bytes = pieces.freeze();
+            self.check_digests(&bytes, body.trailing_checksum())?;
+            if bytes.is_empty() {
+                return Err(FaultKind::MissingRequestBodyError.into());
             }
+            self.caller_now()?;
+            return Ok((xml::parse(&bytes, roots)?, None));
         }
         let owner = self.permit.addressed().map(|deed| &deed.owner);
         // The places for these are for the bucket's own account.
@@ -92,6 +153,7 @@ impl<'g> Call<'g> {
         read.map_err(|_| FaultKind::RequestTimeout)??;
         let bytes = pieces.freeze();
         self.check_digests(&bytes, body.trailing_checksum())?;
+        self.caller_now()?;
         // Long enough to keep others waiting.
         let parsed = tokio::task::spawn_blocking(move || xml::parse(&bytes, roots)).await;
         let root = parsed.map_err(|_| FaultKind::InternalError)??;
@@ -166,6 +228,23 @@ impl<'g> Call<'g> {
         // The body, which only one may read, stays out of what is awaited.
         Ok(gateway.permit_copy(ask, self.deed()?, &self.via))
     }
+}
+
+/// Reads pieces of at most `max` bytes together until there are `until`. Answers whether the body
+/// has ended.
+async fn read_up_to(
+    body: &mut Box<dyn types::Body>,
+    pieces: &mut BytesMut,
+    until: usize,
+    max: usize,
+) -> Result<bool, Fault> {
+    while pieces.len() < until {
+        match body.next().await {
+            Some(piece) => add(pieces, &piece?, max)?,
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 fn add(pieces: &mut BytesMut, piece: &Bytes, max: usize) -> Result<(), Fault> {

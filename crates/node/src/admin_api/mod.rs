@@ -136,6 +136,11 @@ impl Admin {
         if access::sign::payload_sha256(&body) != payload {
             return Err(bad("the body does not match x-amz-content-sha256"));
         }
+        // The body may have taken its time, in which the key was disabled or deleted.
+        let sender = match body.is_empty() {
+            true => sender,
+            false => self.authorize(&parts, from).await?.2,
+        };
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
         let (operation, id) = route(parts.method.as_str(), path).ok_or_else(unknown)?;
         let Sender {
