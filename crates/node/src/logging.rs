@@ -87,10 +87,7 @@ fn lines(log: &Log) -> Result<BoxedLayer, Failure> {
 /// its own, and a terminal obeys none.
 fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> Written {
     let value = format!("{value:?}");
-    let value = match types::planted("log-lines-as-said") {
-        true => value.into(),
-        false => shown(&value, FIELD_MAX),
-    };
+    let value = shown(&value, FIELD_MAX);
     match field.name() {
         "message" => to.write_str(&value),
         name => write!(to, "{}={value}", name.trim_start_matches("r#")),
