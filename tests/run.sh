@@ -3,6 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash tests/setup.sh
+report="$PWD/target/nextest/default/junit.xml"
+rm -f "$report"
+slowest="$PWD/tests/slowest.py"
+# Last of all, below the slowest tests that pytest lists by itself, and also after a failure.
+trap 'if [ -f "$report" ]; then python3 "$slowest" "$report"; fi' EXIT
 if command -v cargo-nextest >/dev/null 2>&1; then
   cargo nextest run --locked --workspace --no-fail-fast
 else
