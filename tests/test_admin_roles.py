@@ -11,6 +11,7 @@ import urllib.parse
 import pytest
 
 from dhow import ROOT, Client, Dhow
+from fleet import eventually
 
 DOCUMENT = json.loads((ROOT / "docs" / "admin-api.json").read_text())
 PREFIX = "/-/admin/v1/"
@@ -42,6 +43,9 @@ MATRIX = {
     "GetRegion": (ALL, ALL, ALL, ALL, ALL),
     "PlanRegion": (NO, NO, NO, ALL, NO),
     "DrainRegion": (NO, NO, OWN, ALL, NO),
+    "GetDrain": (NO, NO, OWN, ALL, NO),
+    "AbortDrain": (NO, NO, OWN, ALL, NO),
+    "PlanDrain": (NO, NO, NO, ALL, NO),
     "OpenRegion": (NO, NO, OWN, ALL, NO),
     "CloseRegion": (NO, NO, NO, ALL, NO),
     "RevokeCertificate": (NO, NO, NO, ALL, NO),
@@ -244,6 +248,9 @@ REQUESTS = {
     "GetRegion": (EACH, region_call("GET", "")),
     "PlanRegion": (ONE, plain("POST", "regions", new_plan)),
     "DrainRegion": (EACH, region_call("POST", "/drain")),
+    "GetDrain": (EACH, region_call("GET", "/drain")),
+    "AbortDrain": (EACH, region_call("DELETE", "/drain")),
+    "PlanDrain": (EACH, region_call("POST", "/drain-plan", {})),
     "OpenRegion": (EACH, region_call("POST", "/open")),
     "CloseRegion": (EACH, region_call("POST", "/close")),
     "RevokeCertificate": (EACH, region_call("POST", "/revoke", {"serial": "0a"})),
@@ -371,12 +378,33 @@ def test_a_role_does_what_it_may_and_nothing_else(cloud, name, role):
             assert set(answer) == {"error"}
 
 
-@pytest.mark.parametrize("name", ["GetScrub", "StartScrub", "DrainRegion", "OpenRegion"])
+@pytest.mark.parametrize("name", ["GetScrub", "StartScrub", "DrainRegion", "GetDrain",
+                                  "AbortDrain", "OpenRegion"])
 def test_an_operator_reaches_no_region_of_another(cloud, name):
     method, path, body = REQUESTS[name][1](cloud, "own")
     before = cloud.state()
     assert cloud.call(method, path, body, cloud.stranger) == DENIED
     assert cloud.state() == before
+
+
+def test_an_operator_drains_its_region_and_moves_no_bucket_of_others(cloud):
+    path, operator = f"regions/{cloud.region}/drain", cloud.keys["regional operator"]
+    before = cloud.state()
+    assert cloud.call("POST", path, {"move": True}, operator) == DENIED
+    assert cloud.state() == before
+    begun = cloud.done("POST", path, {"move": True})
+    fits("DrainRegion", begun)
+    assert begun["drain"]["state"] in ("moving", "waiting")
+    stays = eventually(lambda: cloud.done("GET", path)["stays"])
+    assert "no other replica" in stays[0]["error"]
+    fits("GetDrain", cloud.done("GET", path))
+    status, shown = cloud.call("GET", path, None, operator)
+    # Not what the buckets of others are called.
+    assert (status, shown["moves"], shown["stays"], shown["bucket"]) == (200, [], [], None)
+    assert shown["left"] > 0 and shown["state"] in ("moving", "waiting")
+    status, shown = cloud.call("DELETE", path, None, operator)
+    assert (status, shown["state"]) == (200, "aborted")
+    assert cloud.done("GET", path)["state"] == "aborted"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -396,7 +424,7 @@ def test_lists_hold_the_own_and_nothing_else(cloud, role):
 @pytest.mark.parametrize("role", ROLES)
 def test_tenants_are_told_of_regions_only_what_placing_needs(cloud, role):
     of_operators = {"peer", "public_key", "certificates", "addresses", "refused", "last_seen",
-                    "buckets"}
+                    "buckets", "drain"}
     told = [cloud.call("GET", f"regions/{cloud.region}", key=cloud.keys[role])[1]]
     told += cloud.call("GET", "regions", key=cloud.keys[role])[1]
     for region in told:

@@ -349,8 +349,12 @@ def test_a_region_is_drained_and_closed_as_the_page_says(walk):
     walk.run("dhow bucket move papers --to me-east-1")
     follows(walk, "papers", 2)
     walk.run("dhow bucket place papers --successor eu-central-1")
-    walk.console("regions.md", "$ dhow region close me-east-1", fails={2, 3}, before={
-        4: lambda: walk.fleet.s3("me-east-1").delete_bucket(Bucket="wills")})
+    def before_it_is_closed():
+        walk.console("regions.md", "$ dhow region drain me-east-1 --status")
+        walk.fleet.s3("me-east-1").delete_bucket(Bucket="wills")
+
+    walk.console("regions.md", "$ dhow region close me-east-1", fails={2, 3},
+                 before={4: before_it_is_closed})
     walk.third.terminate()
     walk.third.wait(60)
     walk.third = None

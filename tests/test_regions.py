@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,8 +15,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from dhow import Client
-from fleet import Fleet, body, code, eventually, listing, status
+from dhow import BIN, Client
+from fleet import Fleet, body, code, eventually, free_ports, listing, status
 
 FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
 
@@ -559,8 +560,16 @@ def test_a_region_opens_on_a_live_cloud_and_its_law_holds_at_once(tmp_path):
         fleet.stop()
 
 
-def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
-    fleet = own_fleet
+@pytest.fixture
+def fleet_that_stays(tmp_path):
+    """For tests that lose the registry's region, which comes back where it was."""
+    fleet = Fleet(tmp_path / "data", 3, first_port=free_ports(random.Random())).start()
+    yield fleet
+    fleet.stop()
+
+
+def test_draining_moves_all_that_has_another_lawful_place(fleet_that_stays):
+    fleet = fleet_that_stays
     fleet.bucket("homed", ME, EU)
     fleet.bucket("copied", EU, ME)
     fleet.bucket("single", ME)
@@ -589,10 +598,27 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
     rc, would = drain("--to", EU, "--dry-run")
     none = {"uploads": 0, "parts": 0, "bytes": 0, "more": False}
     assert would["single"] == {"home": EU, "replica": EU, "copy": EU, "versions": 30,
-                               "bytes": 30_000, "uploads": none}
+                               "bytes": 30_000, "uploads": none, "others": []}
     assert "jurisdictions do not allow" in would["lawful"]["error"]
     assert fleet.json("region", "show", ME)["status"] == "open"
     assert fleet.json("bucket", "show", "homed")["home"] == ME
+    # The drain goes on without the command, and without the process that was at it. While EU is
+    # frozen nothing can move.
+    fleet.freeze(EU)
+    command = [BIN, "region", "drain", ME, "--move", "--to", EU, "--data", fleet.data]
+    caller = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+    assert "has begun" in caller.stderr.readline()
+    caller.send_signal(signal.SIGINT)
+    said = caller.communicate(timeout=60)[1]
+    assert caller.returncode == 130 and f"The drain of {ME} goes on" in said, said
+    begun = fleet.json("region", "show", ME)
+    assert (begun["status"], begun["drain"]["state"]) == ("draining", "moving")
+    fleet.signal(FIRST, signal.SIGKILL)
+    fleet.thaw(EU)
+    # Until it reaches the home again it sends clients there.
+    eventually(lambda: fleet.s3(EU).put_object(Bucket="homed", Key="again", Body=b""))
+    there = fleet.s3(EU)
     # Under writes.
     kept, ended = {}, threading.Event()
 
@@ -611,13 +637,16 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
     writer.start()
     try:
         eventually(lambda: len(kept) > 10)
-        rc, done = drain("--to", EU)
+        shown = eventually(lambda: waiting(fleet), timeout=120)
         before = len(kept)
         eventually(lambda: len(kept) > before)
     finally:
         ended.set()
         writer.join()
-    assert rc == 1 and [n for n, m in done.items() if "error" in m] == ["lawful"]
+    assert [one["bucket"] for one in shown["stays"]] == ["lawful"]
+    assert (shown["left"], shown["to"]) == (1, EU) and shown["begun"] == begun["drain"]["begun"]
+    by = {e["actor"] for e in fleet.audit() if e["action"] == "region.drain"}
+    assert by == {shown["by"]}
     for key, value in kept.items():
         assert body(there, "homed", key) == value
     for name in ("homed", "single"):
@@ -628,11 +657,20 @@ def test_draining_moves_all_that_has_another_lawful_place(own_fleet):
     # What has no other lawful place holds the region open, until it gets one.
     refused = fleet.cli("region", "close", ME, check=False)
     assert refused.returncode == 1 and "1 buckets" in refused.stderr
+    assert fleet.json("region", "drain", ME, "--abort")["state"] == "aborted"
+    assert fleet.json("region", "show", ME)["status"] == "draining"
     fleet.cli("bucket", "place", "lawful", "--jurisdiction", "AE", "--jurisdiction", "EU")
     rc, done = drain("--to", EU)
-    assert rc == 0 and list(done) == ["lawful"]
+    assert rc == 0 and done["lawful"]["home"] == EU
+    assert fleet.json("region", "drain", ME, "--status")["state"] == "done"
     assert body(there, "lawful", "k29") == bytes([29]) * 1000
     assert fleet.json("region", "close", ME)["status"] == "closed"
+
+
+def waiting(fleet):
+    """The drain of ME, once all that could move has moved, and only `lawful` is left."""
+    shown = fleet.json("region", "drain", ME, "--status")
+    return shown if (shown["state"], shown["left"]) == ("waiting", 1) else None
 
 
 class SlowPart:

@@ -57,6 +57,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "store",
             "objects",
             "cloud",
+            "follow",
             "iam",
             "console",
             "gateway",

@@ -270,6 +270,36 @@ pub struct Place {
     pub dry_run: bool,
 }
 
+/// The body of `POST regions/{id}/drain`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRegion {
+    /// Also move away what it has.
+    #[serde(default, rename = "move", skip_serializing_if = "Not::not")]
+    pub moves: bool,
+    /// The region that gets a replica in place of the one that goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Although multipart uploads are lost.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub abort_uploads: bool,
+}
+
+/// The body of `POST regions/{id}/drain-plan`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanDrain {
+    /// As it would be given to the drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The same.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub abort_uploads: bool,
+    /// Only buckets whose names come after this.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub after: String,
+}
+
 /// The body of `POST buckets/{name}/promote`.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -31,6 +31,7 @@ use crate::failure::Failure;
 const CREDENTIALS: &str = "credentials.json";
 const HEARD: &str = "registry-heard";
 const USES: &str = "key-uses.json";
+const DRAINS: &str = "drains.json";
 
 /// A data folder.
 #[derive(Debug, Clone)]
@@ -183,6 +184,14 @@ impl DataDir {
     /// Notes when access keys were last used.
     pub fn note_key_uses(&self, text: &str) -> Result<(), Failure> {
         self.write_private(USES, text.as_bytes())
+    }
+    /// How far drains are, as the registry's region noted it.
+    pub fn drains(&self) -> Option<String> {
+        fs::read_to_string(self.join(DRAINS)).ok()
+    }
+    /// Notes how far drains are.
+    pub fn note_drains(&self, text: &str) -> Result<(), Failure> {
+        self.write_private(DRAINS, text.as_bytes())
     }
     /// The root key pair, if there is one.
     pub fn credentials(&self) -> Option<Credentials> {

@@ -7,7 +7,7 @@ use crate::{
         Kind::{self, Count, Fields, Flag, List, Named, Number, Object, OrNull, Text, Word},
         may, must,
     },
-    of_access, of_health,
+    of_access, of_health, of_regions,
 };
 
 const TEXTS: Kind = List(&Text);
@@ -300,13 +300,6 @@ macro_rules! bucket_and {
 }
 const BUCKET: &[Field] = bucket_and![];
 
-const UPLOADS: &[Field] = &[
-    must("uploads", Count, "Neither completed nor aborted."),
-    must("parts", Count, "Their parts."),
-    must("bytes", Count, "Of these parts."),
-    must("more", Flag, "There are more than were counted."),
-];
-
 const REPLICA_STATUS: &[Field] = &[
     must("region", Text, ""),
     must(
@@ -455,6 +448,11 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 "Why what it last announced was refused; empty otherwise.",
             ),
             may("buckets", Count, "How many it holds."),
+            may(
+                "drain",
+                OrNull(&Fields(of_regions::DRAIN_IN_SHORT)),
+                "How far the move of its buckets is, if one was begun.",
+            ),
             must(
                 "reachable",
                 OrNull(&Flag),
@@ -476,6 +474,8 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             "Serial numbers that are refused from now on.",
         )],
     ),
+    ("Drain", of_regions::DRAIN_STATE),
+    ("DrainPlan", of_regions::DRAIN_PLAN),
     (
         "PlannedRegion",
         &[
@@ -508,7 +508,11 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             may("copies", List(&Fields(REPLICA_STATUS)), ""),
             may("renewal", Fields(RENEWAL), "How the home is renewed."),
             may("rules", List(&Fields(RULE)), "Its replication rules."),
-            may("uploads", Fields(UPLOADS), "Multipart uploads at its home."),
+            may(
+                "uploads",
+                Fields(of_regions::UPLOADS),
+                "Multipart uploads at its home."
+            ),
             may("error", Text, "Why nothing is known of the replicas.")
         ],
     ),
@@ -517,7 +521,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
         bucket_and![
             must(
                 "uploads",
-                OrNull(&Fields(UPLOADS)),
+                OrNull(&Fields(of_regions::UPLOADS)),
                 "Multipart uploads at the old home that are lost; null where it does not say."
             ),
             may("waits", Fields(WAITS), "It has not moved: why."),
@@ -610,9 +614,9 @@ mod tests {
     use super::*;
     use crate::{
         bodies::{
-            AccountAccess, Allow, Empty, Explain, IamForm, NewAccount, NewBucket, NewKey,
-            NewOperator, NewRegion, Place, Promote, Rekey, Revoke, SetGuardPolicy, StartScrub,
-            parse,
+            AccountAccess, Allow, DrainRegion, Empty, Explain, IamForm, NewAccount, NewBucket,
+            NewKey, NewOperator, NewRegion, Place, PlanDrain, Promote, Rekey, Revoke,
+            SetGuardPolicy, StartScrub, parse,
         },
         operations::{OPERATIONS, Op},
     };
@@ -637,6 +641,8 @@ mod tests {
             Op::RevokeCertificate => read::<Revoke>,
             Op::RekeyRegion => read::<Rekey>,
             Op::AllowAddresses => read::<Allow>,
+            Op::DrainRegion => read::<DrainRegion>,
+            Op::PlanDrain => read::<PlanDrain>,
             Op::CreateBucket => read::<NewBucket>,
             Op::PlaceBucket => read::<Place>,
             Op::PromoteBucket => read::<Promote>,

@@ -10,6 +10,7 @@ mod field;
 mod fields;
 mod of_access;
 mod of_health;
+mod of_regions;
 pub mod openapi;
 pub mod operations;
 

@@ -6,7 +6,7 @@
 
 use cloud::grants::Action;
 
-use crate::{field::Field, fields, of_access};
+use crate::{field::Field, fields, of_access, of_regions};
 
 /// What an operation answers with 200.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +147,16 @@ operations! {
     /// Plan a region and make its join token, or with `dry_run` say what would be done.
     PlanRegion POST "regions" ChangeRegions
         None, Some(fields::NEW_REGION), One("PlannedRegion");
-    /// Place no more buckets and replicas in a region.
-    DrainRegion POST "regions/{id}/drain" DrainRegion None, None, One("Region");
+    /// Place no more buckets and replicas in a region, or also move away what it has.
+    DrainRegion POST "regions/{id}/drain" DrainRegion
+        None, Some(of_regions::DRAIN), One("Region");
+    /// Show how far the move of a region's buckets is.
+    GetDrain GET "regions/{id}/drain" DrainRegion None, None, One("Drain");
+    /// End the move of a region's buckets between two steps; those that moved stay there.
+    AbortDrain DELETE "regions/{id}/drain" DrainRegion None, None, One("Drain");
+    /// Say what would become of a region's buckets, in order of their names, some at a time.
+    PlanDrain POST "regions/{id}/drain-plan" PromoteBuckets
+        None, Some(of_regions::PLAN_DRAIN), One("DrainPlan");
     /// Place buckets and replicas in a region again.
     OpenRegion POST "regions/{id}/open" DrainRegion None, None, One("Region");
     /// Close a region that holds nothing.

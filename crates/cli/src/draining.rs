@@ -1,21 +1,36 @@
-//! `dhow region drain`: no new buckets and replicas, then its buckets move to other regions, one
-//! after another. Each step is one change of a deed, so it can be ended at any time and begun
-//! again.
+//! `dhow region drain`: no new buckets and replicas, then its buckets move to other regions. The
+//! region that keeps the registry moves them; the command begins that, and watches.
 
-use std::process::ExitCode;
+use std::{
+    collections::BTreeSet,
+    process::ExitCode,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
-use admin::{bodies::Place, client::AdminClient, failure::Failure};
+use admin::{
+    bodies::{DrainRegion, PlanDrain},
+    client::AdminClient,
+    failure::Failure,
+};
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
-    moving,
-    placing::{self, Enough},
-    promoting, region_shown,
+    drain_shown::{self, Steps},
+    region_shown,
     shown::{print_json, text},
-    uploads,
     which::Which,
 };
+
+/// How often it looks how far the drain is.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long the registry's region may not answer: it may be starting again.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// What is to become of a region's buckets.
 #[derive(Args)]
@@ -23,11 +38,13 @@ pub struct Drain {
     /// The region.
     id: String,
     /// Also move away what the region has: each bucket's home goes to the replica that its owner
-    /// chose, and the region's own replica is removed once another region has all of it. A bucket
-    /// for which no other replica is allowed stays, and the command fails; so does one whose home
-    /// has multipart uploads in progress, which do not move. Ctrl-C ends it between two steps or in
-    /// a wait; the same command goes on from there.
-    #[arg(long = "move")]
+    /// chose, and the region's own replica is removed once another region has all of it. The
+    /// region that keeps the registry does it, also after a restart; this command watches it until
+    /// nothing more can move now. Ctrl-C ends the watching, not the drain. A bucket for which no
+    /// other replica is allowed stays, and so does one whose home has multipart uploads in
+    /// progress, which do not move. Then the command fails, and the drain tries them again, after
+    /// 10 seconds at first and 10 minutes at most, or at once when the command is given again.
+    #[arg(long = "move", conflicts_with_all = ["status", "abort"])]
     moves: bool,
     /// With --move: the region that gets a replica in place of the one that goes. Without it a
     /// bucket that has no other readable replica stays, and others are left with a replica less.
@@ -37,8 +54,15 @@ pub struct Drain {
     #[arg(long, requires = "moves")]
     abort_uploads: bool,
     /// Say what would move, how much, and what would stay and why; change nothing.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["status", "abort"])]
     dry_run: bool,
+    /// Say how far the drain is.
+    #[arg(long, conflicts_with = "abort")]
+    status: bool,
+    /// End the drain between two steps. Buckets that have moved stay where they are; the region
+    /// takes no new ones until it is reopened.
+    #[arg(long)]
+    abort: bool,
     /// JSON, for scripts.
     #[arg(long)]
     json: bool,
@@ -46,306 +70,206 @@ pub struct Drain {
     which: Which,
 }
 
-/// One bucket of the region.
-struct Resident {
-    name: String,
-    /// Its writes are ordered here.
-    is_home: bool,
-    /// Replicas take writes too, so none of them can go.
-    writes_any: bool,
-    /// Other regions that can read it.
-    readable: Vec<String>,
-    /// All others that hold it.
-    others: Vec<String>,
-}
-
-/// What would be done with it.
-struct Plan {
-    /// The region that gets a replica first, with how many versions and bytes go there.
-    copy: Option<(String, u64, u64)>,
-    /// The next home, when it has its home here.
-    home: Option<String>,
-    /// Uploads in progress at the home, where that is here.
-    uploads: Option<Value>,
-    /// They may be lost.
-    abort_uploads: bool,
-}
-
-impl Resident {
-    fn read(bucket: &Value, region: &str) -> Option<Self> {
-        let home = text(bucket, "home");
-        let copies = bucket.get("replicas").and_then(Value::as_array);
-        let copies = copies.into_iter().flatten();
-        let is_sealed = |r: &&Value| r.get("sealed_by").is_some_and(|s| !s.is_null());
-        let elsewhere = |name: &String| name != region;
-        let held: Vec<String> = std::iter::once(home.clone())
-            .chain(copies.clone().map(|r| text(r, "region")))
-            .collect();
-        let unsealed = copies.filter(|r| !is_sealed(r)).map(|r| text(r, "region"));
-        let readable = std::iter::once(home.clone()).chain(unsealed);
-        held.iter().any(|r| r == region).then(|| Self {
-            name: text(bucket, "name"),
-            is_home: home == region,
-            writes_any: text(bucket, "writes") == "any",
-            readable: readable.filter(elsewhere).collect(),
-            others: held.iter().filter(|r| elsewhere(r)).cloned().collect(),
-        })
-    }
-
-    fn path(&self, verb: &str) -> String {
-        format!("buckets/{}/{verb}", self.name)
-    }
-
-    /// What would be done, or why nothing can be.
-    fn plan(&self, client: &AdminClient, drain: &Drain, shown: &Value) -> Result<Plan, Failure> {
-        let (region, to) = (drain.id.as_str(), drain.to.as_deref());
-        if self.is_home && self.writes_any {
-            return Err(Failure::new(format!(
-                "it takes writes everywhere: let the home alone take them first (dhow bucket \
-                 place {} --writes home)",
-                self.name
-            )));
-        }
-        if self.is_home {
-            uploads::check(shown, drain.abort_uploads)?;
-        }
-        let place = |body: Place| client.post(&self.path("place"), &body);
-        let copy = match to {
-            Some(to) if !self.others.iter().any(|r| r == to) => {
-                let would = place(added(to, true))?;
-                let number = |of: &str| would.pointer(of).and_then(Value::as_u64);
-                let count = |of: &str| number(of).unwrap_or_default();
-                Some((
-                    to.to_owned(),
-                    count("/moves/versions"),
-                    count("/moves/bytes"),
-                ))
-            }
-            _ => None,
-        };
-        let home = match (self.is_home, self.readable.is_empty(), &copy) {
-            (false, _, _) => None,
-            (true, true, Some((to, _, _))) => Some(to.clone()),
-            (true, true, None) => {
-                return Err(Failure::new(
-                    "it has no other replica that a region can read: name a region that is to have \
-                     it, with --to",
-                ));
-            }
-            (true, false, _) => {
-                let body = promoting::body(None, [true, drain.abort_uploads, true]);
-                let would = client.post(&self.path("promote"), &body)?;
-                Some(text(&would, "home"))
-            }
-        };
-        if !self.is_home {
-            place(removed(region, true))?;
-        }
-        Ok(Plan {
-            copy,
-            home,
-            uploads: shown.get("uploads").cloned().filter(|_| self.is_home),
-            abort_uploads: drain.abort_uploads,
-        })
-    }
-
-    /// Does it. From one step to the next the bucket is whole in some other lawful region.
-    fn go(&self, client: &AdminClient, region: &str, plan: &Plan) -> Result<(), Failure> {
-        let place = |body: Place| client.post(&self.path("place"), &body);
-        if let Some((to, _, _)) = &plan.copy {
-            place(added(to, false))?;
-            placing::wait(client, &self.name, Some(to), Enough::Nearly)?;
-        }
-        if let Some(home) = &plan.home {
-            moving::move_home(client, &self.name, (region, home), plan.abort_uploads)?;
-        }
-        place(removed(region, false))?;
-        Ok(())
-    }
-}
-
-fn added(to: &str, dry_run: bool) -> Place {
-    Place {
-        add: vec![to.to_owned()],
-        dry_run,
-        ..Place::default()
-    }
-}
-
-fn removed(from: &str, dry_run: bool) -> Place {
-    Place {
-        remove: vec![from.to_owned()],
-        dry_run,
-        ..Place::default()
-    }
-}
-
-impl Plan {
-    fn words(&self, resident: &Resident, region: &str) -> String {
-        let mut words = Vec::new();
-        if let Some((to, versions, bytes)) = &self.copy {
-            words.push(format!(
-                "a replica to {to} ({versions} versions, {bytes} bytes)"
-            ));
-        }
-        if let Some(home) = &self.home {
-            let uploads = json!({ "uploads": self.uploads });
-            words.push(match uploads::shown(&uploads) {
-                some if self.uploads_lost() => {
-                    format!("its home to {home} without the multipart uploads ({some})")
-                }
-                _ => format!("its home to {home}"),
-            });
-        }
-        let stay = resident.others.join(", ");
-        words.push(match stay.is_empty() {
-            true => format!("nothing in {region}"),
-            false => format!("nothing in {region} (it is in {stay})"),
-        });
-        words.join(", then ")
-    }
-
-    fn uploads_lost(&self) -> bool {
-        let uploads = self.uploads.as_ref();
-        let count = uploads.and_then(|found| found.get("uploads")?.as_u64());
-        count > Some(0)
-    }
-
-    fn json(&self, name: &str) -> Value {
-        json!({
-            "bucket": name,
-            "home": self.home,
-            "replica": self.copy.as_ref().map(|(to, _, _)| to),
-            // The name that it had until 0.1, for one more release.
-            "copy": self.copy.as_ref().map(|(to, _, _)| to),
-            "versions": self.copy.as_ref().map_or(0, |(_, versions, _)| *versions),
-            "bytes": self.copy.as_ref().map_or(0, |(_, _, bytes)| *bytes),
-            "uploads": self.uploads,
-        })
-    }
-}
-
 impl Drain {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let client = self.which.client()?;
-        let path = format!("regions/{}", self.id);
-        let mut shown = client.call("GET", &path, None)?;
+        match (self.status || self.abort, self.dry_run, self.moves) {
+            (true, ..) => self.look(&client),
+            (false, true, _) => self.plan(&client),
+            (false, false, true) => self.begin(&client),
+            (false, false, false) => self.stop_new(&client),
+        }
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("regions/{}{rest}", self.id)
+    }
+
+    /// Says how far it is, or ends it.
+    fn look(&self, client: &AdminClient) -> Result<ExitCode, Failure> {
+        let method = if self.abort { "DELETE" } else { "GET" };
+        let drain = client.call(method, &self.path("/drain"), None)?;
+        match self.json {
+            true => print_json(&drain),
+            false => drain_shown::print(&drain),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Only stops new buckets and replicas.
+    fn stop_new(&self, client: &AdminClient) -> Result<ExitCode, Failure> {
+        let mut shown = client.call("GET", &self.path(""), None)?;
         // One that drains already goes on.
-        if !self.dry_run && text(&shown, "status") != "draining" {
-            shown = client.call("POST", &format!("{path}/drain"), None)?;
-        }
-        let residents = self.residents(&client)?;
-        if !self.moves && !self.dry_run {
-            match self.json {
-                true => print_json(&shown),
-                false => {
-                    region_shown::print_one(&shown);
-                    self.print_next(residents.len());
-                }
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
-        let told = self.each(&client, &residents);
-        let stays = told.iter().filter(|t| t.get("error").is_some()).count();
-        if let (Value::Object(fields), true) = (&mut shown, self.json) {
-            fields.insert("dry_run".into(), json!(self.dry_run));
-            fields.insert("moves".into(), json!(told));
+        if text(&shown, "status") != "draining" {
+            let path = self.path("/drain");
+            shown = client.post(&path, &DrainRegion::default())?;
         }
         match self.json {
             true => print_json(&shown),
-            false if self.dry_run => println!("Nothing has changed."),
-            false => self.print_next(stays),
-        }
-        Ok(match stays {
-            0 => ExitCode::SUCCESS,
-            _ => ExitCode::FAILURE,
-        })
-    }
-
-    fn residents(&self, client: &AdminClient) -> Result<Vec<Resident>, Failure> {
-        let all = client.call("GET", "buckets", None)?;
-        let all = all.as_array().into_iter().flatten();
-        Ok(all.filter_map(|b| Resident::read(b, &self.id)).collect())
-    }
-
-    /// Plans each bucket, and moves it unless this is a dry run.
-    fn each(&self, client: &AdminClient, residents: &[Resident]) -> Vec<Value> {
-        let total = residents.len();
-        let mut told = Vec::new();
-        for (n, resident) in residents.iter().enumerate() {
-            let name = &resident.name;
-            let shown = client.call("GET", &format!("buckets/{name}"), None);
-            let shown = shown.unwrap_or_default();
-            let planned = resident.plan(client, self, &shown);
-            let done = planned.and_then(|plan| {
-                if !self.json {
-                    println!(
-                        "{}/{total}  {name}: {}",
-                        n + 1,
-                        plan.words(resident, &self.id)
-                    );
-                }
-                if !self.dry_run {
-                    resident.go(client, &self.id, &plan)?;
-                }
-                Ok(plan)
-            });
-            told.push(match done {
-                Ok(plan) => plan.json(name),
-                Err(why) => {
-                    if !self.json {
-                        println!("{}/{total}  {name}: stays ({why})", n + 1);
-                    }
-                    json!({
-                        "bucket": name,
-                        "error": why.to_string(),
-                        "uploads": shown.get("uploads").filter(|_| resident.is_home),
-                    })
-                }
-            });
-        }
-        told
-    }
-
-    fn print_next(&self, left: usize) {
-        let id = &self.id;
-        match left {
-            0 => {
-                println!("\nNothing is left in {id}. `dhow region close {id}` closes it for good.")
+            false => {
+                region_shown::print_one(&shown);
+                let held = shown.get("buckets").and_then(Value::as_u64);
+                drain_shown::print_next(&self.id, held.unwrap_or_default());
             }
-            n => println!(
-                "\nBuckets in {id}: {n}. `dhow region drain {id} --move --dry-run` says what \
-                 would become of them."
-            ),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says what would become of each bucket.
+    fn plan(&self, client: &AdminClient) -> Result<ExitCode, Failure> {
+        let shown = client.call("GET", &self.path(""), None)?;
+        let (mut all, mut after) = (Vec::new(), Some(String::new()));
+        while let Some(from) = after {
+            let body = PlanDrain {
+                to: self.to.clone(),
+                abort_uploads: self.abort_uploads,
+                after: from,
+            };
+            let page = client.post(&self.path("/drain-plan"), &body)?;
+            let total = page.get("total").and_then(Value::as_u64);
+            let moves = page.get("moves").and_then(Value::as_array);
+            for one in moves.into_iter().flatten() {
+                all.push(one.clone());
+                if !self.json {
+                    let (n, total) = (all.len(), total.unwrap_or_default());
+                    println!("{n}/{total}  {}", drain_shown::words(one, &self.id));
+                }
+            }
+            let next = page.get("next").and_then(Value::as_str);
+            after = next.map(str::to_owned);
+        }
+        let stays = all.iter().filter(|one| one.get("error").is_some()).count();
+        match self.json {
+            true => print_json(&with_moves(shown, true, all)),
+            false => println!("Nothing has changed."),
+        }
+        Ok(code(stays))
+    }
+
+    /// Begins the move, and watches it.
+    fn begin(&self, client: &AdminClient) -> Result<ExitCode, Failure> {
+        let body = DrainRegion {
+            moves: true,
+            to: self.to.clone(),
+            abort_uploads: self.abort_uploads,
+        };
+        client.post(&self.path("/drain"), &body)?;
+        let id = &self.id;
+        let how = format!("`dhow region drain {id} --status` says how far it is, --abort ends it.");
+        says_at_end(format!("\nThe drain of {id} goes on. {how}"));
+        if !self.json {
+            eprintln!("The drain of {id} has begun. Ctrl-C ends the watching only; {how}");
+        }
+        let drain = self.watch()?;
+        let list = |name: &str| drain.get(name).and_then(Value::as_array).cloned();
+        let (mut moves, stays) = (list("moves").unwrap_or_default(), list("stays"));
+        moves.extend(stays.unwrap_or_default());
+        let left = drain
+            .get("left")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        // Or the region was reopened.
+        let aborted = matches!(&*text(&drain, "state"), "aborted" | "none");
+        match self.json {
+            true => {
+                let shown = self.client()?.call("GET", &self.path(""), None)?;
+                print_json(&with_moves(shown, false, moves));
+            }
+            false if aborted => drain_shown::print(&drain),
+            false => drain_shown::print_end(&drain, left),
+        }
+        Ok(code(left as usize))
+    }
+
+    /// The cloud, whose process may have started again.
+    fn client(&self) -> Result<AdminClient, Failure> {
+        self.which.client()
+    }
+
+    /// Shows what moves, until nothing more can now.
+    fn watch(&self) -> Result<Value, Failure> {
+        let (mut shown, mut steps) = (BTreeSet::new(), Steps::default());
+        let mut silent: Option<Instant> = None;
+        loop {
+            let asked = self.client();
+            let asked = asked.and_then(|client| client.call("GET", &self.path("/drain"), None));
+            match asked {
+                Ok(drain) => {
+                    silent = None;
+                    if !self.json {
+                        self.print_moved(&drain, &mut shown);
+                        steps.show(&drain);
+                    }
+                    if text(&drain, "state") != "moving" {
+                        steps.end();
+                        return Ok(drain);
+                    }
+                }
+                Err(error) if silent.get_or_insert_with(Instant::now).elapsed() > SILENCE_MAX => {
+                    steps.end();
+                    let id = &self.id;
+                    return Err(error.hint(format!(
+                        "the drain goes on when the registry's region runs; `dhow region drain {id} \
+                         --status` says how far it is"
+                    )));
+                }
+                Err(_) => {}
+            }
+            sleep(LOOK_EVERY);
+        }
+    }
+
+    fn print_moved(&self, drain: &Value, shown: &mut BTreeSet<String>) {
+        let number = |name: &str| drain.get(name).and_then(Value::as_u64);
+        let of = |name: &str| number(name).unwrap_or_default();
+        let total = of("moved") + of("left");
+        let moves = drain.get("moves").and_then(Value::as_array);
+        for one in moves.into_iter().flatten() {
+            if shown.insert(text(one, "bucket")) {
+                let words = drain_shown::words(one, &self.id);
+                println!("{}/{total}  {words}", shown.len());
+            }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn with_moves(mut region: Value, dry_run: bool, moves: Vec<Value>) -> Value {
+    if let Value::Object(fields) = &mut region {
+        fields.insert("dry_run".into(), json!(dry_run));
+        fields.insert("moves".into(), json!(moves));
+    }
+    region
+}
 
-    #[test]
-    fn a_bucket_lies_where_its_deed_says() {
-        let bucket = json!({
-            "name": "papers",
-            "home": "a",
-            "replicas": [
-                { "region": "b", "sealed_by": null },
-                { "region": "c", "sealed_by": "a" },
-            ],
-        });
-        let read = |region| Resident::read(&bucket, region);
-        let home = read("a").unwrap();
-        assert!(home.is_home);
-        assert_eq!(
-            (home.readable, home.others),
-            (vec!["b".into()], vec!["b".into(), "c".into()])
-        );
-        let copy = read("c").unwrap();
-        assert!(!copy.is_home);
-        assert_eq!(copy.readable, ["a", "b"]);
-        assert!(read("d").is_none());
+/// Fails while buckets stay.
+fn code(stay: usize) -> ExitCode {
+    match stay {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }
+
+/// Says this when the command is ended with Ctrl-C.
+fn says_at_end(words: String) {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let waiting = runtime.and_then(|runtime| {
+        let entered = runtime.enter();
+        let interrupt = signal(SignalKind::interrupt())?;
+        drop(entered);
+        Ok((runtime, interrupt))
+    });
+    // Without it, Ctrl-C ends the command without a word.
+    let Ok((runtime, mut interrupt)) = waiting else {
+        return;
+    };
+    std::thread::spawn(move || {
+        if runtime.block_on(interrupt.recv()).is_some() {
+            eprintln!("{words}");
+            std::process::exit(INTERRUPTED);
+        }
+    });
+}
+
+/// The status of a command that a signal ended, as shells give it.
+const INTERRUPTED: i32 = 130;

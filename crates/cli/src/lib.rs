@@ -7,6 +7,7 @@ mod anchor;
 mod audit;
 mod bucket;
 mod console;
+mod drain_shown;
 mod draining;
 mod group;
 mod inline;

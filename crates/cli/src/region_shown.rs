@@ -16,7 +16,7 @@ pub fn print_one(shown: &Value) {
         ),
         ("Country", text(shown, "jurisdiction")),
         ("Operator", text(shown, "operator")),
-        ("Status", text(shown, "status")),
+        ("Status", status(shown)),
         ("Reachable", reachable(shown).to_owned()),
         ("Last seen", or_dash(text(shown, "last_seen"))),
         ("Endpoint", text(shown, "endpoint")),
@@ -33,6 +33,16 @@ pub fn print_one(shown: &Value) {
         ),
     ] {
         println!("{name:<13} {}", or_dash(value));
+    }
+}
+
+/// How far it is; of one that drains, also how far that is.
+fn status(region: &Value) -> String {
+    let status = text(region, "status");
+    let drain = region.get("drain").map(|drain| text(drain, "state"));
+    match drain.filter(|state| status == "draining" && !state.is_empty()) {
+        Some(state) => format!("{status} ({state})"),
+        None => status,
     }
 }
 
@@ -77,7 +87,7 @@ pub fn print_table(regions: &[Value]) {
             text(r, "city"),
             text(r, "jurisdiction"),
             text(r, "operator"),
-            text(r, "status"),
+            status(r),
             reachable(r).to_owned(),
             or_dash(text(r, "last_seen")),
             or_dash(r.get("buckets").map(Value::to_string).unwrap_or_default()),

@@ -14,6 +14,7 @@ mod clients;
 mod common;
 mod deeds;
 mod divergence;
+mod drains;
 mod error;
 mod evidence;
 mod features;
@@ -70,7 +71,9 @@ pub use kinds::{
     deed::{DeedRecord, NewDeedRecord},
     key::KeyStatus,
     operator::Operator,
-    region::{IssuedRecord, RegionPlan, RegionRecord, RegionStatus},
+    region::{
+        DrainOrder, DrainRecord, DrainState, IssuedRecord, RegionPlan, RegionRecord, RegionStatus,
+    },
 };
 pub use link::{Ask, Readiness, RegistryAnswer, SKEW_MAX_MS, SentChange, Upstream};
 pub use pace::{ChangeLimits, Share};

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use types::{Actor, CertificateSerial, Deeds, RegionId, is_plain_text};
 
 use crate::{
-    CloudError, IssuedRecord, Operator, RegionPlan, RegionRecord, RegionStatus, Registry,
+    CloudError, DrainState, IssuedRecord, Operator, RegionPlan, RegionRecord, RegionStatus,
+    Registry,
     change::{Draft, RowChange},
     kinds::{FORMAT, Record, operator::is_id, token::TokenRecord},
 };
@@ -124,6 +125,7 @@ impl Registry {
             addresses: plan.addresses.clone(),
             created_ms: self.clock.now().ms(),
             features: None,
+            drain: None,
         }
     }
 
@@ -295,6 +297,12 @@ impl Registry {
             }
         }
         record.status = status;
+        match (status, &mut record.drain) {
+            // It takes buckets again.
+            (Open, drain) => *drain = None,
+            (Closed, Some(drain)) => drain.end(DrainState::Done, self.clock.now().ms()),
+            _ => {}
+        }
         let rows = self.drop_tokens(region);
         if action == "region.close" && rows.is_empty() && self.is_on_disk(region, &record).await? {
             return Ok(Arc::new(record));
@@ -491,6 +499,9 @@ fn detail(record: &RegionRecord) -> Value {
     });
     if let Some(features) = &record.features {
         detail["features"] = json!(features);
+    }
+    if let Some(drain) = &record.drain {
+        detail["drain"] = json!(drain);
     }
     detail
 }

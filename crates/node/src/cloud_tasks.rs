@@ -32,6 +32,11 @@ const NOTE_EVERY: Duration = Duration::from_secs(60);
 pub struct CloudTasks(JoinSet<()>);
 
 impl CloudTasks {
+    /// Starts one more.
+    pub fn also(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+
     /// Ends them.
     pub fn abort(mut self) {
         self.0.abort_all();

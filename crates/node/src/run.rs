@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     acme::Issuing,
-    admin_api::{Admin, Seen},
+    admin_api::{Admin, Drains, Seen},
     cloud_tasks as cloud,
     config::{Config, Durability},
     console_listener::{self, Within},
@@ -100,7 +100,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let door = Arc::new(Gateway::new(parts, &mut registry));
     let draining = Arc::new(AtomicBool::new(false));
     let health = health(registry, &region, tls.as_ref(), &draining);
-    let cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
+    let mut cloud = cloud::start(&config, &region, &door, at, peers, stopping())?;
     tokio::spawn(health::serve(health, probes, stopping()));
     let (forms, seen, sign_on) = forms_of(&config, &region)?;
     door.answers_beside(forms.clone());
@@ -108,6 +108,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let socket = console.map(|socket| listener(socket, tls.as_ref(), None));
     let within = Within::new(&region, &door, &admin_api, sign_on);
     let console = console_listener::start((&config, &running), within, socket, stopping())?;
+    cloud.also(Arc::clone(&admin_api).run_drains());
     let admin_task = tokio::spawn(admin_api.serve(admin));
     let issuing = tls.as_ref().and_then(|tls| tls.issuing.clone());
     let every = Duration::from_secs(config.engine.orphans_every_s);
@@ -116,7 +117,6 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let serving = tokio::spawn(door.serve(s3, stopping()));
     // An ACME server connects to the listener.
     let certificates = tls.map(|tls| tokio::spawn(keep_up(tls, &region)));
-
     let ready = || announce(&region, &running, ready, new);
     let ends = ready_until_end(&mut signals, &region, issuing, ready).await?;
     tracing::info!("stopping: requests under way may finish");
@@ -231,6 +231,7 @@ fn admin_of(
         scrub: Arc::new(ScrubJob::default()),
         forms,
         seen,
+        drains: Arc::new(Drains::open(&region.dir)),
         hosts,
         looking: Arc::default(),
     })

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use types::{Jurisdiction, Place, RegionId, is_plain_text};
+use types::{AccessKeyId, AccountId, Actor, Jurisdiction, Place, RegionId, is_plain_text};
 
 use super::Record;
 use crate::{CloudError, MasterKey, change::RowNow, state::State};
@@ -79,6 +79,73 @@ pub struct RegionRecord {
     /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Vec<String>>,
+    /// The move of its buckets to other regions, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainRecord>,
+}
+
+/// How far the move of a region's buckets is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DrainState {
+    /// The registry's region moves them.
+    Moving,
+    /// The region has none.
+    Done,
+    /// It was ended before that.
+    Aborted,
+}
+
+impl DrainState {
+    /// As it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Moving => "moving",
+            Self::Done => "done",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// What a drain is to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainOrder {
+    /// The region that gets a replica in place of the one that goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Also while multipart uploads are in progress: they are lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abort_uploads: bool,
+}
+
+/// A move of a region's buckets to other regions: the order, who gave it, and its end. What is left
+/// follows from the deeds. Every region has this, so it names no bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainRecord {
+    /// How far it is.
+    pub state: DrainState,
+    /// What is to be done.
+    #[serde(flatten)]
+    pub order: DrainOrder,
+    /// The account of the key that asked for it.
+    pub account: String,
+    /// That key.
+    pub access_key: String,
+    /// When it was ordered, in milliseconds since the epoch; later than any order before.
+    pub begun_ms: u64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+}
+
+impl DrainRecord {
+    /// Who asked for it, and in whose name each change is made.
+    pub fn actor(&self) -> Actor {
+        Actor::Key {
+            account: AccountId::new(&self.account),
+            access_key: AccessKeyId::new(&self.access_key),
+        }
+    }
 }
 
 /// A certificate that was issued to a region.
@@ -180,6 +247,16 @@ impl Record for RegionRecord {
                 r#""jurisdiction":"DE","operator":"op","status":"draining","endpoint":"","#,
                 r#""peer":"","public_key":"","issued":[{"serial":"4a01","not_after_ms":9}],"#,
                 r#""revoked_serials":["4a00"],"addresses":["127.0.0.0/8"],"created_ms":2,"features":["x"]}"#,
+            ),
+        ),
+        (
+            "r/third",
+            concat!(
+                r#"{"v":1,"id":"third","city":"","latitude":0.0,"longitude":0.0,"#,
+                r#""jurisdiction":"DE","operator":"op","status":"draining","endpoint":"","#,
+                r#""peer":"","public_key":"","created_ms":2,"drain":{"state":"done","#,
+                r#""to":"first","account":"000000000001","access_key":"DHOWONE","#,
+                r#""begun_ms":3,"ended_ms":4}}"#,
             ),
         ),
     ];

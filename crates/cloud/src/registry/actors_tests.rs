@@ -8,7 +8,9 @@ use super::{
     follow_tests::{Cloud, bucket, plan},
     *,
 };
-use crate::{AccountKind, KeyStatus, PlacementChange, RegionStatus, token_hash};
+use crate::{
+    AccountKind, DrainOrder, DrainState, KeyStatus, PlacementChange, RegionStatus, token_hash,
+};
 
 const VALID: Duration = Duration::from_secs(60);
 
@@ -80,6 +82,20 @@ impl Cloud {
             let changed = keeper.set_region_status(&by, "second", status).await;
             changed.unwrap();
         }
+        let order = DrainOrder::default();
+        for state in [DrainState::Aborted, DrainState::Done] {
+            let drained = keeper.begin_drain(&by, "second", &order).await.unwrap();
+            let begun = drained.drain.as_ref().unwrap().begun_ms;
+            let ended = keeper.end_drain(&by, "second", begun, state).await;
+            assert_eq!(ended.unwrap().drain.as_ref().unwrap().state, state);
+            // It has ended, whatever comes after.
+            let length = *keeper.watch().borrow();
+            let again = keeper.end_drain(&by, "second", begun, DrainState::Done);
+            assert_eq!(again.await.unwrap().drain.as_ref().unwrap().state, state);
+            assert_eq!(*keeper.watch().borrow(), length);
+        }
+        let opened = keeper.set_region_status(&by, "second", RegionStatus::Open);
+        assert_eq!(opened.await.unwrap().drain, None);
         let addresses = ["127.0.0.1".to_owned()];
         let allowed = keeper.allow_addresses(&by, "second", &addresses);
         allowed.await.unwrap();
@@ -122,6 +138,8 @@ async fn every_change_names_who_asked_for_it_and_not_the_owner() {
         "region.allow",
         "region.close",
         "region.drain",
+        "region.drain-abort",
+        "region.drained",
         "region.open",
         "region.plan",
         "region.rekey",

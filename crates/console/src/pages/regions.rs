@@ -3,7 +3,7 @@
 use cloud::grants::{Action, Grant};
 use http::Method;
 use maud::{Markup, html};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     call::Call,
@@ -276,6 +276,13 @@ fn facts(call: &Call<'_>, region: &Value) -> Markup {
         given => text::code(given),
     };
     let refused = value::text(region, "refused");
+    let moves = call.t(match moving(region) {
+        "moving" => "running",
+        "waiting" => "waiting",
+        "done" => "done",
+        "aborted" => "aborted",
+        _ => "none",
+    });
     html! {
         (parts::facts(&[
             (&call.t("State"), badge(state.tone(), &call.t(state.word()))),
@@ -292,6 +299,7 @@ fn facts(call: &Call<'_>, region: &Value) -> Markup {
             (&call.t("Endpoint"), code("endpoint")),
             (&call.t("For other regions"), code("peer")),
             (&call.t("Buckets"), html! { (number::grouped(value::number(region, "buckets"))) }),
+            (&call.t("Move of its buckets"), html! { (moves) }),
             (&call.t("Last answered"), answered(call, region)),
             (&call.t("Public key"), code("public_key")),
         ]))
@@ -408,23 +416,50 @@ fn drain(call: &Call<'_>, region: &Value) -> Markup {
         "draining" => ("/regions/open", call.t("Place buckets here again")),
         _ => ("/regions/drain", call.t("Place no more buckets here")),
     };
-    parts::button(call, route, &[("id", id)], "", &label)
+    html! {
+        @if may_move(call, region) {
+            @let label = call.t("Move its buckets elsewhere");
+            (parts::button(call, "/regions/drain", &[("id", id), ("move", "yes")], "", &label))
+        }
+        (parts::button(call, route, &[("id", id)], "", &label))
+    }
 }
 
-async fn change(call: &Call<'_>, what: &str) -> Answer {
+/// Only once nothing more is placed there, and while nothing moves.
+fn may_move(call: &Call<'_>, region: &Value) -> bool {
+    let may = |action| {
+        let grant = call.caller.map(|caller| caller.grant(action));
+        grant == Some(Grant::All)
+    };
+    let moves = matches!(moving(region), "moving" | "waiting");
+    let drains = value::text(region, "status") == "draining";
+    let has = drains && !moves && value::number(region, "buckets") > 0;
+    has && may(Action::PlaceBuckets) && may(Action::PromoteBuckets)
+}
+
+/// How far the move of a region's buckets is; empty where none was begun.
+fn moving(region: &Value) -> &str {
+    region
+        .get("drain")
+        .map_or("", |drain| value::text(drain, "state"))
+}
+
+async fn change(call: &Call<'_>, what: &str, body: Option<&Value>) -> Answer {
     let id = call.form.some("id");
     let id = id.ok_or_else(|| Fault::Bad(call.t("The form names no region.")))?;
     let path = format!("regions/{}/{what}", access::sign::encode(id));
-    call.admin(&Method::POST, &path, None).await?;
+    call.admin(&Method::POST, &path, body).await?;
     Ok(Reply::See(Href::to("/regions/show").with(&[("id", id)])))
 }
 
-/// Places nothing more in a region.
+/// Places nothing more in a region, or moves away what it has.
 pub async fn start_drain(call: &Call<'_>) -> Answer {
-    change(call, "drain").await
+    let moves = json!({ "move": true });
+    let body = call.form.some("move").map(|_| &moves);
+    change(call, "drain", body).await
 }
 
 /// Places buckets in a region again.
 pub async fn end_drain(call: &Call<'_>) -> Answer {
-    change(call, "open").await
+    change(call, "open", None).await
 }

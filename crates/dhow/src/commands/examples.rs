@@ -188,6 +188,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "dhow region drain me-east-1 --move --dry-run",
             "dhow region drain me-east-1 --move --to eu-central-1",
+            "dhow region drain me-east-1 --status",
+            "dhow region drain me-east-1 --abort",
         ],
     ),
     ("region reopen", &["dhow region reopen me-east-1"]),

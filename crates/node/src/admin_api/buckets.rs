@@ -7,7 +7,7 @@ use cloud::PlacementChange;
 use replication::{ReplicaStatus, Uploads};
 use serde_json::{Value, json};
 use types::{
-    BucketDeed, BucketName, Deeds, Forwarder, NewDeed, Placement, RegionId, Replica, Trust,
+    Actor, BucketDeed, BucketName, Deeds, Forwarder, NewDeed, Placement, RegionId, Replica, Trust,
     Unrenewed, Writes,
 };
 
@@ -156,7 +156,16 @@ impl Admin {
     }
 
     pub(super) async fn place(&self, call: &Call, found: &Arc<BucketDeed>) -> Answer {
-        let place: Place = parse(&call.body)?;
+        self.place_as(&call.actor, found, parse(&call.body)?).await
+    }
+
+    /// Changes a placement, or says what the change would be.
+    pub(super) async fn place_as(
+        &self,
+        actor: &Actor,
+        found: &Arc<BucketDeed>,
+        place: Place,
+    ) -> Answer {
         let name = &found.name;
         let replica = |region: &String, sealed_by: Option<&RegionId>| Replica {
             region: RegionId::new(region),
@@ -189,7 +198,7 @@ impl Admin {
             let moves = usage.map_or_else(|e| json!({ "error": e }), |usage| json!(usage));
             return Ok(json!({ "dry_run": true, "bucket": deed(&would), "moves": moves }));
         }
-        let placed = registry.place_bucket(&call.actor, name, &change).await;
+        let placed = registry.place_bucket(actor, name, &change).await;
         Ok(deed(&*placed.map_err(refused)?))
     }
 

@@ -36,7 +36,7 @@ pub struct Call {
 }
 
 impl Call {
-    fn refuse(&self) -> Refused {
+    pub(super) fn refuse(&self) -> Refused {
         let Self {
             actor,
             role,

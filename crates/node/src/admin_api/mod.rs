@@ -10,6 +10,7 @@ mod answers;
 mod buckets;
 mod call;
 mod choosing;
+mod draining;
 mod explaining;
 mod health;
 mod hints;
@@ -48,12 +49,15 @@ use listener::Listener;
 use serde_json::{Value, json};
 use types::{Actor, RegionId};
 
-pub use self::seen::{Seen, Signed as SignedChange};
 use self::{
     answers::{bad, refused, unknown},
     call::{Call, Sender},
     identities::tightens,
     seen::Signed as SignedOnce,
+};
+pub use self::{
+    draining::Drains,
+    seen::{Seen, Signed as SignedChange},
 };
 use crate::{iam_forms::IamForms, region::Region, scrub::ScrubJob};
 
@@ -72,6 +76,8 @@ pub struct Admin {
     pub forms: Arc<IamForms>,
     /// Signatures that changed something.
     pub seen: Arc<Seen>,
+    /// How far drains are.
+    pub drains: Arc<Drains>,
     /// The names of its listener.
     pub hosts: Hosts,
     /// Held while the machine is looked at.
@@ -216,7 +222,10 @@ impl Admin {
             Op::ListRegions => self.list_regions(call),
             Op::GetRegion => self.get_region(call, id),
             Op::PlanRegion => self.plan(call).await,
-            Op::DrainRegion => self.set_region(call, id, RegionStatus::Draining).await,
+            Op::DrainRegion => self.drain(call, id).await,
+            Op::GetDrain => self.get_drain(call, id),
+            Op::AbortDrain => self.abort_drain(call, id).await,
+            Op::PlanDrain => self.plan_drain(call, id).await,
             Op::OpenRegion => self.set_region(call, id, RegionStatus::Open).await,
             Op::CloseRegion => self.close_region(call, id).await,
             Op::RevokeCertificate => self.revoke(call, id).await,

@@ -6,7 +6,7 @@ use admin::bodies::Promote;
 use replication::{What, Yielded};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
-use types::{BucketDeed, RegionId};
+use types::{Actor, BucketDeed, RegionId};
 
 use super::{
     Admin, Answer, Call, Refused,
@@ -26,7 +26,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Admin {
     pub(super) async fn promote(&self, call: &Call, found: &Arc<BucketDeed>) -> Answer {
-        let promote: Promote = parse(&call.body)?;
+        self.promote_as(&call.actor, found, parse(&call.body)?)
+            .await
+    }
+
+    /// Gives a bucket another home, or says what that would be.
+    pub(super) async fn promote_as(
+        &self,
+        actor: &Actor,
+        found: &Arc<BucketDeed>,
+        promote: Promote,
+    ) -> Answer {
         // Before the old home is asked to yield: where the registry cannot be changed, nothing is.
         let registry = &self.region.registry;
         registry.takes_changes().map_err(refused)?;
@@ -71,7 +81,7 @@ impl Admin {
             return Ok(with_uploads(waiting, lost));
         }
         let from = (&found.name, found.epoch);
-        let moved = registry.move_home(&call.actor, from, &to, promote.force);
+        let moved = registry.move_home(actor, from, &to, promote.force);
         let moved = moved.await.map_err(refused)?;
         if let Some(pause) = pause {
             pause.end();

@@ -18,7 +18,7 @@ const TOKEN_VALID_S: u64 = 24 * 3600;
 
 /// Of a region, what tenants do not see: how other regions reach it, its certificates, and how much
 /// all tenants together have there.
-const OF_OPERATORS: [&str; 7] = [
+const OF_OPERATORS: [&str; 8] = [
     "peer",
     "public_key",
     "certificates",
@@ -26,6 +26,7 @@ const OF_OPERATORS: [&str; 7] = [
     "refused",
     "last_seen",
     "buckets",
+    "drain",
 ];
 
 impl Admin {
@@ -71,6 +72,7 @@ impl Admin {
         let registry = &self.region.registry;
         call.of_region(registry.region(id).as_deref())?;
         let changed = registry.set_region_status(&call.actor, id, status).await;
+        self.drains.wake();
         Ok(self.shown(&*changed.map_err(refused)?))
     }
 
@@ -200,7 +202,7 @@ impl Admin {
         shown
     }
 
-    fn shown(&self, region: &cloud::RegionRecord) -> Value {
+    pub(super) fn shown(&self, region: &cloud::RegionRecord) -> Value {
         let seen = self.region.seen(&RegionId::new(&region.id));
         json!({
             "id": region.id,
@@ -224,6 +226,7 @@ impl Admin {
             "reachable": seen.map(|seen| seen.answers),
             "last_seen": seen.and_then(|seen| seen.last).map(|at| at.iso8601()),
             "buckets": self.region.registry.held_by(&region.id),
+            "drain": self.drain_in_short(region),
             "keeps_registry": region.id == *self.region.link.membership.keeper,
         })
     }
