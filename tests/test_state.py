@@ -60,7 +60,6 @@ def test_a_state_is_one_of_the_current_version(ask):
     ask("PUT", "/v", b"bytes")
     for bad in ("0", "-", "nothing", "0" * 98):
         assert delete(ask, bad, "/v") == 412
-    assert delete(ask, state(ask, "v"), "/v?versionId=null") == 501
     # Only deletions have this condition: nothing is written without it being looked at.
     assert ask("PUT", "/v", b"other", x_dhow_if_state=state(ask, "v")).status == 400
     assert ask("GET", "/v").body == b"bytes"
@@ -79,3 +78,27 @@ def test_where_versions_are_kept_a_marker_takes_the_place_of_that_version_only(a
         assert ask("GET", "/w").status == 404
     finally:
         ask("PUT", "?versioning", on.replace(b"Enabled", b"Suspended"))
+
+
+def test_the_null_version_goes_only_in_the_state_that_was_seen(ask):
+    """While a bucket keeps no new versions, another write or a delete takes its place."""
+    on = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    null = "/n?versionId=null"
+    seen = lambda: ask("HEAD", null).headers["x-dhow-state"]
+    ask("PUT", "?versioning", on)
+    assert ask("PUT", "/n", b"kept").status == 200
+    ask("PUT", "?versioning", on.replace(b"Enabled", b"Suspended"))
+    assert ask("PUT", "/n", b"null").status == 200
+    states = [seen()]
+    assert ask("PUT", "/n", b"null").status == 200
+    states.append(seen())
+    assert delete(ask, states[0], null) == 412
+    assert ask("DELETE", "/n").status == 204
+    # A delete marker, which has a state as well.
+    assert ask("HEAD", null).status == 405
+    states.append(seen())
+    for old in states[:2]:
+        assert delete(ask, old, null) == 412
+    assert delete(ask, states[2], null) == 204
+    assert ask("GET", "/n").body == b"kept"
+    assert delete(ask, states[2], null) == 404

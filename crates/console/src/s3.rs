@@ -17,7 +17,7 @@ pub struct S3Ask<'a> {
     pub headers: Vec<(&'a str, String)>,
     /// The body.
     pub body: Bytes,
-    takes: Option<StatusCode>,
+    takes: Vec<StatusCode>,
 }
 
 impl<'a> S3Ask<'a> {
@@ -30,7 +30,7 @@ impl<'a> S3Ask<'a> {
             query: Vec::new(),
             headers: Vec::new(),
             body: Bytes::new(),
-            takes: None,
+            takes: Vec::new(),
         }
     }
 
@@ -40,6 +40,12 @@ impl<'a> S3Ask<'a> {
             bucket,
             ..Self::new(method)
         }
+    }
+
+    /// To the public access block of an account.
+    pub fn account_block(method: &'a Method, account: &str) -> Self {
+        Self::object(method, "v20180820", "configuration/publicAccessBlock")
+            .header("x-amz-account-id", account.to_owned())
     }
 
     /// To a key.
@@ -78,13 +84,13 @@ impl<'a> S3Ask<'a> {
 
     /// This status is an answer, too.
     pub fn or(mut self, status: StatusCode) -> Self {
-        self.takes = Some(status);
+        self.takes.push(status);
         self
     }
 
     /// Whether a status that is no success is an answer all the same.
     pub fn takes(&self, status: StatusCode) -> bool {
-        self.takes == Some(status)
+        self.takes.contains(&status)
     }
 
     /// Path and query, percent-encoded.

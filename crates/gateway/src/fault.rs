@@ -56,6 +56,8 @@ pub enum Fact {
     DeleteMarker,
     /// The version that was found.
     Version(String),
+    /// The state that it is in.
+    State(String),
 }
 
 /// A refusal on its way to the client. `message` is what the client may read; what only we may

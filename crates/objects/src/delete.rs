@@ -26,8 +26,9 @@ impl Objects {
     /// Deletes. What is not there is no error, unless a condition asks for it.
     ///
     /// # Errors
-    /// `PreconditionFailed`, `NoSuchKey` (a condition on nothing), `Contention`; `WrongPermit`
-    /// unless the permit is for `DeleteObject`, or `DeleteObjectVersion` when a version is named;
+    /// `PreconditionFailed`, `NoSuchKey` or `NoSuchVersion` (a condition on nothing), `Contention`;
+    /// `WrongPermit` unless the permit is for `DeleteObject`, or `DeleteObjectVersion` when a
+    /// version is named;
     /// `WrongKey`.
     pub async fn delete(
         &self,
@@ -57,6 +58,9 @@ impl Objects {
             let removed = self
                 .remove_version(deed, key, version, conditions, false)
                 .await?;
+            if removed.is_none() && conditions.state.is_some() {
+                return Err(Error::NoSuchVersion);
+            }
             return Ok(Deleted {
                 version: Some(version),
                 delete_marker: removed.is_some_and(|r| r.delete_marker),

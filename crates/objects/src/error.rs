@@ -110,6 +110,8 @@ pub enum Error {
         modified: Timestamp,
         /// Its id.
         version: DisplayVersion,
+        /// Its state ([`crate::state_of`]).
+        state: String,
     },
     /// There is no such upload.
     #[error("no such upload")]

@@ -10,7 +10,7 @@ use types::{BucketDeed, ChecksumValue, ETag, ObjectKey, Timestamp, VersionId};
 use crate::{
     DisplayVersion, Error, Objects, Result,
     bucket::{Bucket, deed_for, partition_of},
-    conditions::{ReadConditions, Verdict},
+    conditions::{ReadConditions, Verdict, state_of},
     error::Freshness,
     pins::Pinned,
     readers::Reading,
@@ -451,6 +451,7 @@ pub(crate) fn check_marker(
         (true, Some(version)) => Err(Error::DeleteMarker {
             modified: record.modified,
             version,
+            state: state_of(record.version, &record.attributes)?,
         }),
     }
 }

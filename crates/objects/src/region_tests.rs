@@ -170,6 +170,17 @@ impl Bench {
             None => panic!("no content"),
         }
     }
+    async fn delete_null_if(&self, at: &str, state: &str) -> Result<crate::Deleted> {
+        let permit = self.permit(Action::DeleteObjectVersion);
+        let conditions = WriteConditions {
+            state: Some(state.to_owned()),
+            ..WriteConditions::default()
+        };
+        let null = Some(DisplayVersion::Null);
+        self.objects
+            .delete(&permit, &key(at), null, &conditions)
+            .await
+    }
     async fn delete(&self, at: &str, version: Option<DisplayVersion>) -> Option<DisplayVersion> {
         let action = match version {
             None => Action::DeleteObject,
@@ -485,6 +496,30 @@ async fn suspended_writes_replace_the_null_version_only() {
     assert_eq!(bench.get("k", &of(None)).await.unwrap(), "named");
     bench.delete("k", named).await;
     bench.delete_bucket().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_null_version_goes_only_in_the_state_that_was_seen() {
+    let bench = Bench::new().await;
+    let null = Some(DisplayVersion::Null);
+    bench.versioning(Versioning::Suspended).await;
+    let state_of_marker = async || {
+        bench.delete("k", None).await;
+        match bench.get("k", &of(null)).await {
+            Err(Error::DeleteMarker { state, .. }) => state,
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = state_of_marker().await;
+    bench.put("k", Bytes::from_static(b"x")).await.unwrap();
+    let changed = bench.delete_null_if("k", &first).await;
+    assert!(matches!(changed, Err(Error::PreconditionFailed(_))));
+    assert_eq!(bench.get("k", &of(null)).await.unwrap(), "x");
+    let second = state_of_marker().await;
+    assert_ne!(first, second);
+    bench.delete_null_if("k", &second).await.unwrap();
+    let gone = bench.delete_null_if("k", &second).await;
+    assert!(matches!(gone, Err(Error::NoSuchVersion)));
 }
 
 #[tokio::test]

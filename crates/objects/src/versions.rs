@@ -486,7 +486,10 @@ impl Objects {
                 other => other?,
             };
             conditions.check(Some(&RecordView::decode(&found.row.value)?))?;
-            conditions.check_state(Some(&found.record))?;
+            match only_off {
+                true => conditions.check_state(Some(&found.record))?,
+                false => conditions.check_state_of(&found.record)?,
+            }
             check_owner(conditions, deed, &found.record)?;
             let by = self.by_client(deed);
             let batch = self

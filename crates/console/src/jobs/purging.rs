@@ -40,16 +40,15 @@ impl Version {
 
     /// Whether it was written while the bucket kept no versions: such a one can be written over.
     fn is_null(&self) -> bool {
-        self.id == "null"
+        self.id == NULL
     }
 }
 
-/// How the bucket keeps versions.
+/// Whether the bucket ever kept versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keeps {
-    Versions,
+    Ever,
     None,
-    Suspended,
 }
 
 /// Goes through all versions, and deletes the bucket in the end if nothing is left.
@@ -92,9 +91,8 @@ async fn keeps(call: &Call<'_>, job: &Job) -> Result<Keeps, Fault> {
     let ask = || S3Ask::bucket(&Method::GET, &job.from.bucket).query("versioning", "");
     let root = patiently(|| call.s3(ask())).await?.xml()?;
     Ok(match root.text("Status") {
-        "Enabled" => Keeps::Versions,
         "" => Keeps::None,
-        _ => Keeps::Suspended,
+        _ => Keeps::Ever,
     })
 }
 
@@ -141,28 +139,43 @@ async fn deleted(
     if !may_go(one.written, job.until) {
         return Ok(Outcome::Left);
     }
-    match keeps {
-        Keeps::None if one.is_null() => {
-            let state = State::of(call, at).await?;
-            let Some(state) = state.filter(|state| may_go(Some(state.written), job.until)) else {
-                return Ok(Outcome::Left);
-            };
-            let answer = patiently(|| call.s3(state.delete(at))).await?;
-            return Ok(match answer.0.status() {
-                StatusCode::NOT_FOUND => Outcome::Left,
-                _ => Outcome::Done,
-            });
-        }
-        Keeps::Suspended if one.is_null() => return Err(Fault::Bad(call.t(SUSPENDED))),
-        _ => {}
+    if one.is_null() {
+        return null_version(call, job, keeps, at).await;
     }
     let ask = || S3Ask::object(&Method::DELETE, at.0, at.1).query("versionId", &*one.id);
     patiently(|| call.s3(ask())).await?;
     Ok(Outcome::Done)
 }
 
-const SUSPENDED: &str = "The bucket keeps no new versions, so this one could be written over \
-                         meanwhile. Keep versions first, and begin it again.";
+/// Deletes the version that is called null, in the state that it has now: another write may have
+/// taken its place, which was not seen by whoever began the job.
+async fn null_version(
+    call: &Call<'_>,
+    job: &Job,
+    keeps: Keeps,
+    at: (&str, &str),
+) -> Result<Outcome, Fault> {
+    // Where no version was ever kept, it is the object itself: whoever may delete that may do so.
+    let state = match keeps {
+        Keeps::None => State::of(call, at).await?,
+        Keeps::Ever => State::of_version(call, at, NULL).await?,
+    };
+    let Some(state) = state.filter(|state| may_go(Some(state.written), job.until)) else {
+        return Ok(Outcome::Left);
+    };
+    let ask = || match keeps {
+        Keeps::None => state.delete(at),
+        Keeps::Ever => state.delete(at).query("versionId", NULL),
+    };
+    let answer = patiently(|| call.s3(ask())).await?;
+    Ok(match answer.0.status() {
+        StatusCode::NOT_FOUND => Outcome::Left,
+        _ => Outcome::Done,
+    })
+}
+
+/// The id of what was written while a bucket kept no versions.
+const NULL: &str = "null";
 
 /// Deletes the bucket, unless something is in it yet.
 async fn bucket(call: &Call<'_>, job: &Job) -> Result<(), Stop> {

@@ -30,6 +30,27 @@ impl State {
         read.map(Some).ok_or_else(unknown)
     }
 
+    /// Of a version, or of a delete marker, that is named; `None` where there is none.
+    pub async fn of_version(
+        call: &Call<'_>,
+        at: (&str, &str),
+        id: &str,
+    ) -> Result<Option<Self>, Fault> {
+        let ask = || {
+            S3Ask::object(&Method::HEAD, at.0, at.1)
+                .query("versionId", id)
+                .or(StatusCode::NOT_FOUND)
+                .or(StatusCode::METHOD_NOT_ALLOWED)
+        };
+        let head = patiently(|| call.s3(ask())).await?;
+        if head.0.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let read = Self::read(head.header("x-dhow-state").unwrap_or_default());
+        let unknown = || Fault::Failed("HeadObject does not say the state of the object".into());
+        read.map(Some).ok_or_else(unknown)
+    }
+
     /// Reads it. A version's id begins with the milliseconds of its write.
     pub fn read(text: String) -> Option<Self> {
         let ms = u64::from_str_radix(text.get(..12)?, 16).ok()?;

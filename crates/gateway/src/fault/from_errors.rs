@@ -101,7 +101,11 @@ fn with_details(error: Error) -> Fault {
     use FaultKind as C;
     match error {
         Error::NoSuchKey { delete_marker } => no_such_key(delete_marker),
-        Error::DeleteMarker { modified, version } => delete_marker(&modified.http_date(), &version),
+        Error::DeleteMarker {
+            modified,
+            version,
+            state,
+        } => delete_marker(&modified.http_date(), &version).fact(Fact::State(state)),
         Error::PartTooSmall {
             number,
             bytes,
@@ -147,10 +151,7 @@ fn with_details(error: Error) -> Fault {
         Error::InvalidRange { size } => Fault::new(C::InvalidRange)
             .detail("ActualObjectSize", size.to_string())
             .text_header(header::CONTENT_RANGE, &format!("bytes */{size}")),
-        Error::BadDigest(what) => Fault::with(
-            C::BadDigest,
-            format!("The {what} you specified did not match what we received."),
-        ),
+        Error::BadDigest(what) => bad_digest(what),
         Error::InvalidArgument(text) => Fault::with(C::InvalidArgument, text),
         Error::InvalidRequest(text) => Fault::with(C::InvalidRequest, text),
         Error::Placement(text) => Fault::with(C::InvalidLocationConstraint, text),
@@ -165,6 +166,11 @@ fn with_details(error: Error) -> Fault {
             C::InternalError.into()
         }
     }
+}
+
+fn bad_digest(what: impl std::fmt::Display) -> Fault {
+    let text = format!("The {what} you specified did not match what we received.");
+    Fault::with(FaultKind::BadDigest, text)
 }
 
 fn too_many_tags(max: usize) -> Fault {

@@ -168,6 +168,7 @@ fn add_fact(out: &mut HeaderMap, fact: Fact) {
         Fact::BucketRegion(region) => (names::BUCKET_REGION, HeaderValue::try_from(region)),
         Fact::DeleteMarker => (names::DELETE_MARKER, Ok(HeaderValue::from_static("true"))),
         Fact::Version(version) => (names::VERSION_ID, HeaderValue::try_from(version)),
+        Fact::State(state) => (names::STATE, HeaderValue::try_from(state)),
     };
     if let Ok(value) = value {
         out.insert(name, value);

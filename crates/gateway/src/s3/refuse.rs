@@ -42,12 +42,8 @@ pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), 
 }
 
 /// Of headers that are Dhow's own. `ours` is what comes after `x-dhow-`.
-fn check_own(row: &Row, name: &str, ours: &str, versioned: bool) -> Result<(), Fault> {
+fn check_own(row: &Row, name: &str, ours: &str) -> Result<(), Fault> {
     match (ours, row.name) {
-        // A condition is on the current version.
-        ("if-state", "DeleteObject") if versioned => {
-            Err(Fault::not_implemented(name).detail("Header", name))
-        }
         ("if-state", "DeleteObject") => Ok(()),
         (ours, "CreateBucket") if ours.starts_with("placement-") => Ok(()),
         // Of an answer: s3cmd sends what HEAD had with a copy. It asks for nothing.
@@ -88,7 +84,7 @@ fn check_header(
         };
     };
     if let Some(ours) = rest.strip_prefix("dhow-") {
-        return check_own(row, name, ours, versioned);
+        return check_own(row, name, ours);
     }
     let Some(rest) = rest.strip_prefix("amz-") else {
         return Ok(());
