@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use objects::{BucketDocuments, Cors, CorsRule};
 
 use crate::{
-    beside::has_one_reading, body::ResponseBody, cors, limits::GatewayConfig, server::Gateway,
+    beside::has_one_reading, body::ResponseBody, cors, limits::GatewayConfig,
+    request::without_port, server::Gateway, target::bucket_of_host,
 };
 
 /// Answer headers that the console's pages read.
@@ -31,6 +32,8 @@ pub(crate) struct ConsolePages {
     origin: HeaderValue,
     address: HeaderValue,
     rules: Cors,
+    /// The names under which `bucket.domain` is a bucket.
+    domains: Vec<String>,
 }
 
 impl ConsolePages {
@@ -42,6 +45,7 @@ impl ConsolePages {
         let origin = &format!("{scheme}://{host}");
         let texts = |all: &[&str]| all.iter().map(|&text| text.to_owned()).collect();
         Some(Self {
+            domains: config.domains.clone(),
             origin: HeaderValue::try_from(origin).ok()?,
             address: HeaderValue::try_from(format!("{address}/")).ok()?,
             rules: Cors {
@@ -64,7 +68,8 @@ impl ConsolePages {
 
     /// Leads a browser to the console that opens the endpoint itself, and to the page there that a
     /// console of another region names as `next`: the console decides whether that is one of its
-    /// pages. No client of S3 asks for a page without a signature.
+    /// pages. No client of S3 asks for a page without a signature. At the host of a bucket it is
+    /// the bucket that is asked for.
     pub(crate) fn lead<B>(&self, request: &Request<B>) -> Option<Response<ResponseBody>> {
         let (uri, headers) = (request.uri(), request.headers());
         if uri.path() != "/" || *request.method() != Method::GET {
@@ -76,8 +81,8 @@ impl ConsolePages {
         };
         let accept = headers.get(header::ACCEPT)?.as_bytes();
         let is_page = accept.windows(9).any(|text| text == b"text/html");
-        if !is_page || headers.contains_key(header::AUTHORIZATION) || !has_one_reading(uri, headers)
-        {
+        let is_signed = headers.contains_key(header::AUTHORIZATION);
+        if !is_page || is_signed || !has_one_reading(uri, headers) || self.is_bucket(request) {
             return None;
         }
         let mut answer = Response::new(ResponseBody::Empty);
@@ -92,6 +97,15 @@ impl ConsolePages {
 }
 
 impl ConsolePages {
+    /// Whether the host names a bucket.
+    fn is_bucket<B>(&self, request: &Request<B>) -> bool {
+        let named = request.uri().authority().map(|named| named.as_str());
+        let host = request.headers().get(header::HOST);
+        let host = named.or_else(|| host.and_then(|host| host.to_str().ok()));
+        let host = without_port(host.unwrap_or_default());
+        bucket_of_host(host, &self.domains).is_some() && !types::planted("console-leads-at-buckets")
+    }
+
     /// The console's page for signing in, which goes on to the one that the query names.
     fn page(&self, query: &str) -> Option<HeaderValue> {
         let next = query.strip_prefix("next=")?;
@@ -153,6 +167,17 @@ mod tests {
         assert!(!led("/", &[]) && !led("/", &[("accept", "*/*")]));
         assert!(!led("/", &[page, ("authorization", "AWS4-HMAC-SHA256 x")]));
         assert!(!led("/bucket", &[page]) && !led("/?list-type=2", &[page]));
+        for (host, leads) in [
+            ("localhost:9000", true),
+            ("127.0.0.1", true),
+            ("console.example.net", true),
+            ("photos.localhost:9000", false),
+            ("PHOTOS.localhost", false),
+        ] {
+            assert_eq!(led("/", &[page, ("host", host)]), leads, "{host}");
+            assert_eq!(led("/?next=%2F", &[page, ("host", host)]), leads, "{host}");
+        }
+        assert!(!led("http://photos.localhost/", &[page]));
     }
 
     #[test]
