@@ -320,6 +320,68 @@ def replicated(fleet, name, home, *replicas):
     eventually(same)
 
 
+def test_a_placement_is_changed_watched_and_a_removal_has_its_receipt(fleet, browser):
+    name, account = "console-places", fleet.json("account", "create", "console-places")["id"]
+    key = fleet.json("key", "create", "--account", account, "--admin")
+    keys = (key["access_key"], key["secret_key"])
+    fleet.bucket(name, EU, options=["--owner", account])
+    eventually(lambda: fleet.s3(EU, keys).put_object(Bucket=name, Key="first", Body=b"x"))
+    shown = lambda: fleet.json("bucket", "show", name)
+    at_me = lambda one: one.page.locator(f'[id="place-{ME}"]')
+    # Where the registry is not kept, the way leads to the same page there.
+    with tab(browser, At(fleet, EU, keys)) as one:
+        eventually(lambda: one.sign_in(path=f"/b/{name}/where").look(axe=False))
+        with one.page.expect_navigation() as to:
+            one.page.get_by_role("link", name="Change the placement").click()
+        assert to.value.status == 421
+        href = one.page.get_by_role("link", name=f"Open the console of {FIRST}").get_attribute("href")
+        assert href.endswith(f"?next=%2Fb%2F{name}%2Fplace")
+        one.see("Another operator runs that region")
+    with tab(browser, At(fleet, FIRST, keys)) as one:
+        eventually(lambda: one.sign_in(path=f"/b/{name}/place"))
+        one.look_everywhere()
+        press(one, "Show what would be")
+        one.see("This is how it is placed now.").forgive(400)
+        one.page.fill("#law", "EU")
+        at_me(one).select_option(f"{ME} replica")
+        press(one, "Show what would be")
+        one.see("which the bucket's jurisdictions do not allow").forgive(400).look()
+        one.page.fill("#law", "EU AE")
+        press(one, "Show what would be")
+        expect(row(one, ME)).to_contain_text("1 version, 1 B")
+        one.look_everywhere()
+        # Somebody else changes it meanwhile.
+        fleet.cli("bucket", "place", name, "--proxy", "true")
+        press(one, "Change the placement")
+        one.see("has changed since you looked at it").forgive(409).look(axe=False)
+        assert shown()["replicas"] == []
+        press(one, "Change the placement")
+        # The page goes on by itself until the replica is whole.
+        expect(row(one, ME)).to_contain_text("same as the home", timeout=WAIT_MS)
+        assert sorted(shown()["jurisdictions"]) == ["AE", "EU"]
+        press(one, "Change the placement", "link")
+        # Where the law is not allowed any more, nothing waits for the time of grace.
+        one.page.fill("#law", "EU")
+        at_me(one).select_option(f"{ME} none")
+        press(one, "Show what would be")
+        expect(row(one, ME)).to_contain_text("removes all that it has")
+        one.look_everywhere().page.fill("#typed", "another")
+        press(one, "Change the placement")
+        one.see("Nothing was changed").forgive(400)
+        assert len(shown()["replicas"]) == 1
+        one.page.fill("#typed", name)
+        press(one, "Change the placement")
+        expect(one.page.locator("#left")).to_contain_text("entry ", timeout=WAIT_MS)
+        one.look_everywhere()
+    [left] = shown()["removals"]
+    assert left["region"] == ME and left["receipt"]["rows"] > 0
+    customer = fleet.json("key", "create", "--account", account)
+    with tab(browser, At(fleet, FIRST, (customer["access_key"], customer["secret_key"]))) as one:
+        eventually(lambda: one.sign_in(path=f"/b/{name}/where"))
+        assert one.page.get_by_role("link", name="Change the placement").count() == 0
+        one.open(f"/b/{name}/place", status=403).see("PlaceBuckets")
+
+
 def test_a_home_is_handed_over_after_its_name_was_typed(fleet, browser):
     replicated(fleet, "console-moves", EU, ME)
     home = lambda: fleet.json("bucket", "show", "console-moves")["home"]

@@ -335,6 +335,24 @@ const RULE: &[Field] = &[
     must("failed", Count, "Versions that could not be shipped."),
 ];
 
+const REMOVALS_ARE: &str = "Regions that the bucket has left, by the last 500 entries about it; only \
+                            where the registry is kept.";
+const REMOVAL: &[Field] = &[
+    must("region", Text, ""),
+    must("entry", Count, "Of the audit log: it took the bucket away."),
+    must("at_ms", Count, "Milliseconds since 1970."),
+    must(
+        "receipt",
+        OrNull(&Fields(RECEIPT)),
+        "What the region says that has removed it; null while it has not.",
+    ),
+];
+const RECEIPT: &[Field] = &[
+    must("entry", Count, "Of the audit log."),
+    must("at_ms", Count, "Milliseconds since 1970."),
+    must("rows", Count, "That it removed."),
+];
+
 const RESIDENCY_ROW: &[Field] = &[
     must("region", Text, ""),
     must("jurisdiction", Text, ""),
@@ -513,6 +531,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 Fields(of_regions::UPLOADS),
                 "Multipart uploads at its home."
             ),
+            may("removals", List(&Fields(REMOVAL)), REMOVALS_ARE),
             may("error", Text, "Why nothing is known of the replicas.")
         ],
     ),

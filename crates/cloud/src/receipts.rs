@@ -18,7 +18,8 @@ use crate::{
     registry::Keeper,
 };
 
-const ACTION: &str = "bucket.removed";
+/// What such an entry is called.
+pub(crate) const ACTION: &str = "bucket.removed";
 /// A receipt does not wait without a limit for a bucket that changes all the time.
 const ROUNDS_MAX: usize = 20;
 /// Chains of which it is remembered what was read.

@@ -1,10 +1,10 @@
 // @ts-check
 // Loads a page again once what it shows has changed.
 
-const EVERY_MS = 1000;
+const part = /** @type {HTMLElement} */ (document.querySelector("[data-live]"));
+const EVERY_MS = Number(part.dataset.every) || 1000;
 const EVERY_HIDDEN_MS = 10000;
 const WAIT_MS = 30000;
-const part = /** @type {HTMLElement} */ (document.querySelector("[data-live]"));
 
 async function look() {
   try {

@@ -32,6 +32,7 @@ mod routes;
 mod s3;
 mod serve;
 mod session;
+mod shares;
 mod sign_ins;
 mod signin;
 mod sso;
@@ -88,6 +89,8 @@ pub struct Console {
     pub(crate) sessions: Sessions,
     pub(crate) challenges: Challenges,
     pub(crate) links: Links,
+    /// Links to share that were made here.
+    pub(crate) shares: shares::Shares,
     /// For what a single sign-on sends by the browser.
     pub(crate) flows: sso::Flows,
     pub(crate) jobs: Jobs,
@@ -119,6 +122,7 @@ impl Console {
             sessions: Sessions::new(settings.idle_s, settings.absolute_s),
             challenges: Challenges::default(),
             links: Links::default(),
+            shares: shares::Shares::default(),
             flows: sso::Flows::new(&*random),
             jobs: Jobs::default(),
             own: own.clone(),

@@ -31,6 +31,8 @@ pub enum May {
     Policies,
     /// The same of what policies decide.
     Simulates,
+    /// The same of the public access block of the account.
+    AccountBlock,
     /// Whoever has this grant of the admin API, anywhere.
     Do(Action),
 }
@@ -48,7 +50,8 @@ impl May {
             | Self::Groups
             | Self::Roles
             | Self::Policies
-            | Self::Simulates => caller.keeps_data(),
+            | Self::Simulates
+            | Self::AccountBlock => caller.keeps_data(),
             Self::Do(action) => caller.grant(action) != Grant::No,
         }
     }
@@ -62,6 +65,10 @@ impl May {
             Self::Roles => ("iam:ListRoles", "role"),
             Self::Policies => ("iam:ListPolicies", "policy"),
             Self::Simulates => ("iam:SimulatePrincipalPolicy", "user"),
+            Self::AccountBlock => {
+                let action = "s3:GetAccountPublicAccessBlock";
+                return self.allows(caller) && caller.may(action, "*", facts, now);
+            }
             Self::Everybody | Self::SignedIn | Self::KeepsData | Self::Do(_) => {
                 return self.allows(caller);
             }
@@ -150,6 +157,7 @@ routes! {
     POST "/enter" Everybody, Nowhere, false, pages::enter::enter;
     GET "/sessions" SignedIn, Under("You", "Sessions"), false, pages::sessions::show;
     POST "/sessions/end" SignedIn, Nowhere, false, pages::sessions::end;
+    POST "/sessions/others" SignedIn, Nowhere, false, pages::sessions::end_others;
     POST "/signout" SignedIn, Nowhere, false, pages::sessions::sign_out;
     POST "/language" Everybody, Nowhere, false, pages::language::choose;
     POST "/look" SignedIn, Nowhere, false, pages::sessions::look;
@@ -157,6 +165,7 @@ routes! {
     GET "/connect" KeepsData, Under("Storage", "Connect"), false, pages::connect::show;
     GET "/new" KeepsData, Nowhere, false, pages::create::show;
     POST "/new" KeepsData, Nowhere, false, pages::create::create;
+    GET "/shares" KeepsData, Under("Storage", "Shares"), false, pages::shares::show;
     GET "/jobs" KeepsData, Under("Storage", "Jobs"), false, pages::jobs::show;
     GET "/jobs/state" KeepsData, Nowhere, false, pages::jobs::state;
     POST "/jobs/abort" KeepsData, Nowhere, false, pages::jobs::abort;
@@ -174,6 +183,8 @@ routes! {
     GET "/policies" May::Policies, Under("Account", "Managed policies"), false, pages::people::lists::managed;
     GET "/policies/show" May::Policies, Nowhere, false, pages::people::managed::show;
     GET "/simulate" May::Simulates, Under("Account", "Simulator"), false, pages::simulate::show;
+    GET "/public" May::AccountBlock, Under("Account", "Public access"), false, pages::block::show;
+    POST "/public" KeepsData, Nowhere, false, pages::block::save;
     POST "/policies/default" May::Policies, Nowhere, false, pages::people::managed::set_default;
     POST "/policies/version/delete" May::Policies, Nowhere, false, pages::people::managed::delete_version;
     POST "/people/create" KeepsData, Nowhere, false, pages::people::lists::create;
@@ -215,8 +226,15 @@ routes! {
     POST "/audit/check" May::Do(Action::ReadAudit), Nowhere, false, pages::audit::check;
     GET "/b/{bucket}" KeepsData, Nowhere, true, pages::objects::show;
     GET "/b/{bucket}/o" KeepsData, Nowhere, true, pages::object::show;
+    GET "/b/{bucket}/uploads" KeepsData, Nowhere, false, pages::unfinished::show;
+    POST "/b/{bucket}/uploads/abort" KeepsData, Nowhere, false, pages::unfinished::abort;
+    POST "/b/{bucket}/uploads/all" KeepsData, Nowhere, false, pages::unfinished::abort_all;
     GET "/b/{bucket}/rules" KeepsData, Nowhere, false, pages::rules::show;
     GET "/b/{bucket}/where" May::Do(Action::ListBuckets), Nowhere, false, pages::placement::show;
+    GET "/b/{bucket}/where/state" May::Do(Action::ListBuckets), Nowhere, false, pages::progress::state;
+    GET "/b/{bucket}/place" May::Do(Action::PlaceBuckets), Nowhere, false, pages::place::show;
+    POST "/b/{bucket}/place" May::Do(Action::PlaceBuckets), Nowhere, false, pages::place::preview;
+    POST "/b/{bucket}/place/act" May::Do(Action::PlaceBuckets), Nowhere, false, pages::place::act;
     GET "/b/{bucket}/proof" May::Do(Action::ProveResidency), Nowhere, false, pages::proof::show;
     POST "/b/{bucket}/proof" May::Do(Action::ProveResidency), Nowhere, false, pages::proof::make;
     POST "/b/{bucket}/proof/file" May::Do(Action::ProveResidency), Nowhere, false, pages::proof::file;
@@ -229,6 +247,10 @@ routes! {
     POST "/b/{bucket}/rules/cors" KeepsData, Nowhere, false, pages::rules::set_cors;
     POST "/b/{bucket}/rules/replication" KeepsData, Nowhere, false, pages::rules::set_replication;
     POST "/b/{bucket}/rules/ownership" KeepsData, Nowhere, false, pages::rules::set_ownership;
+    GET "/b/{bucket}/acl" KeepsData, Nowhere, false, pages::acl::show;
+    POST "/b/{bucket}/acl" KeepsData, Nowhere, false, pages::acl::replace;
+    POST "/b/{bucket}/acl/grant" KeepsData, Nowhere, false, pages::acl::add;
+    POST "/b/{bucket}/acl/revoke" KeepsData, Nowhere, false, pages::acl::revoke;
     POST "/b/{bucket}/rules/tags" KeepsData, Nowhere, false, pages::tagging::of_bucket;
     POST "/b/{bucket}/tags" KeepsData, Nowhere, false, pages::tagging::of_object;
     GET "/b/{bucket}/metadata" KeepsData, Nowhere, false, pages::metadata::show;

@@ -351,7 +351,7 @@ impl Console {
         };
         if !call.route.may.allows(caller) {
             let why = match call.route.may {
-                May::KeepsData => call.t("Your account keeps no data."),
+                May::KeepsData | May::AccountBlock => call.t("Your account keeps no data."),
                 May::Users | May::Groups | May::Roles | May::Policies | May::Simulates => {
                     call.t("Your account keeps no data, and so it has no users.")
                 }

@@ -108,15 +108,17 @@ fn no_grant(call: &Call<'_>, action: Action) -> Markup {
 
 const NO_GRANT: &str = "Your key has no grant for this page. It needs {grant}, which these roles \
                         have: {roles}. You are signed in as {own}.";
-const OF_ACCOUNTS: &str = "The role of a key follows from its account, and from whether the key was made to \
-                           administer it. Whoever administers your account makes such keys; the \
-                           cloud's operator makes accounts.";
-const OF_USERS: &str = "Users, and sessions of roles, have no grants of the admin API. Sign in with a \
-                        key of the account itself.";
+const OF_ACCOUNTS: &str = "The role of a key follows from its account, and from whether the key \
+                           was made to administer it. Whoever administers your account makes such \
+                           keys; the cloud's operator makes accounts.";
+const OF_USERS: &str = "Users, and sessions of roles, have no grants of the admin API. Sign in \
+                        with a key of the account itself.";
 
 /// The way to another region's console, and to this page there.
 fn way(call: &Call<'_>, region: &str, endpoint: &str) -> Markup {
-    let next = if is_own(call.here) { call.here } else { "" };
+    let next = page_of(call.here);
+    let operator = |id: &str| Some(call.console.backend.registry().region(id)?.operator.clone());
+    let own = operator(&call.console.settings.region);
     html! {
         @match Href::region(endpoint) {
             Some(to) => {
@@ -126,12 +128,31 @@ fn way(call: &Call<'_>, region: &str, endpoint: &str) -> Markup {
                     }
                 }
                 p.hint { (call.t("You sign in there with the same access key.")) }
+                @if operator(region) != own { p.hint { (call.t(PARTNER)) } }
             }
             None => {
                 p.hint { (call.t("Its endpoint is not on record.")) }
             }
         }
     }
+}
+
+const PARTNER: &str = "Another operator runs that region. With a link of the command line (dhow \
+                       console login), no page of it gets your secret.";
+
+/// The page that was asked for; of a form, the page that has it.
+fn page_of(here: &str) -> &str {
+    if is_own(here) {
+        return here;
+    }
+    let mut path = here.split(['?', '#']).next().unwrap_or_default();
+    while let Some((before, _)) = path.rsplit_once('/') {
+        path = before;
+        if is_own(path) {
+            return path;
+        }
+    }
+    ""
 }
 
 fn law(call: &Call<'_>, home: &str, endpoint: &str) -> Markup {
@@ -163,5 +184,23 @@ fn misdirected(call: &Call<'_>) -> Markup {
     html! {
         p { (call.t("This console answers at one address only:")) }
         p { a.button.primary href=(origin) { (origin) } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_leads_to_the_page_that_has_the_form() {
+        for (here, page) in [
+            ("/b/photos/place?a=b", "/b/photos/place?a=b"),
+            ("/b/photos/place/act", "/b/photos/place"),
+            ("/keys/create", "/keys"),
+            ("/b/photos/rules/versioning?x=1", "/b/photos/rules"),
+            ("/signout", ""),
+        ] {
+            assert_eq!(page_of(here), page, "{here}");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The pages: one file each, and one row in `routes.rs`.
 
 pub mod accounts;
+pub mod acl;
 pub mod audit;
+pub mod block;
 pub mod bulk;
 pub mod connect;
 pub mod create;
@@ -20,8 +22,10 @@ pub mod object;
 pub mod objects;
 pub mod opening;
 pub mod people;
+pub mod place;
 pub mod placement;
 pub mod preview;
+pub mod progress;
 pub mod promote;
 pub mod proof;
 pub mod purge;
@@ -29,10 +33,12 @@ pub mod regions;
 pub mod rules;
 pub mod sessions;
 pub mod share;
+pub mod shares;
 pub mod signin;
 pub mod simulate;
 pub mod sso;
 pub mod tagging;
+pub mod unfinished;
 pub mod upload;
 pub mod value;
 pub mod zip;

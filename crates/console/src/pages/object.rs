@@ -87,6 +87,7 @@ fn actions(call: &Call<'_>, (bucket, key, version): (&str, &str, Option<&str>)) 
         a.button.primary href=(Href::bucket(bucket, "/download").with(&pairs))
             rel="noopener noreferrer" { (call.t("Download")) }
         a.button href=(Href::bucket(bucket, "/share").with(&pairs)) { (call.t("Share")) }
+        a.button href=(Href::bucket(bucket, "/acl").with(&pairs)) { (call.t("Access")) }
         (delete(call, (bucket, key, version)))
     }
 }

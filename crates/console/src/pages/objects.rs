@@ -186,12 +186,14 @@ pub enum Tab {
     Policy,
     /// Where it is.
     Where,
+    /// Uploads in parts that have not ended.
+    Uploads,
 }
 
 /// The tabs of a bucket's pages.
 pub fn tabs(call: &Call<'_>, bucket: &str, here: Tab) -> Markup {
     let (objects, rules, place) = (call.t("Objects"), call.t("Rules"), call.t("Where"));
-    let policy = call.t("Policy");
+    let (policy, uploads) = (call.t("Policy"), call.t("Unfinished uploads"));
     let all = [
         (&*objects, Href::bucket(bucket, ""), here == Tab::Objects),
         (&*rules, Href::bucket(bucket, "/rules"), here == Tab::Rules),
@@ -201,6 +203,11 @@ pub fn tabs(call: &Call<'_>, bucket: &str, here: Tab) -> Markup {
             here == Tab::Policy,
         ),
         (&*place, Href::bucket(bucket, "/where"), here == Tab::Where),
+        (
+            &*uploads,
+            Href::bucket(bucket, "/uploads"),
+            here == Tab::Uploads,
+        ),
     ];
     parts::tabs(call, &call.t("Bucket"), &all)
 }

@@ -12,7 +12,7 @@ use crate::{
     fault::Fault,
     pages::{
         objects::{self, Tab},
-        proof, regions, value,
+        progress, proof, regions, value,
     },
     reply::{Answer, Page},
     ui::{
@@ -187,6 +187,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
     let marks = marks(call, &bucket, &regions);
     let body = html! {
         (objects::tabs(call, name, Tab::Where))
+        (progress::placed(call))
         (map::world(&sentence(call, &bucket), &countries(&bucket), &marks))
         @match &checked {
             Some(Ok(found)) => { (verdict(call, found)) }
@@ -195,7 +196,9 @@ pub async fn show(call: &Call<'_>) -> Answer {
             }
             None => {}
         }
+        (progress::live(call, name, &bucket))
         (parts::table(&call.t("Regions"), &rows(call, &bucket, &regions, found)))
+        (progress::removals(call, &bucket))
         section.card { h2 { (call.t("Placement")) } (facts(call, &bucket)) }
         p.hint {
             (call.t("On the command line:")) " "
@@ -208,6 +211,9 @@ pub async fn show(call: &Call<'_>) -> Answer {
 
 fn actions(call: &Call<'_>, name: &str) -> Markup {
     html! {
+        @if may(call, Action::PlaceBuckets) {
+            a.button href=(Href::bucket(name, "/place")) { (call.t("Change the placement")) }
+        }
         @if may(call, Action::PromoteBuckets) {
             a.button href=(Href::to("/promote").with(&[("bucket", name)])) {
                 (call.t("Another home"))
@@ -280,7 +286,7 @@ pub fn may_be(bucket: &Value, region: &Value) -> bool {
     named || country.is_ok_and(|country| laws.iter().any(|law| law.contains(&country)))
 }
 
-fn marks(call: &Call<'_>, bucket: &Value, regions: &[Value]) -> Vec<Mark> {
+pub(super) fn marks(call: &Call<'_>, bucket: &Value, regions: &[Value]) -> Vec<Mark> {
     let open = regions
         .iter()
         .filter(|region| value::text(region, "status") != "closed");

@@ -11,7 +11,7 @@ use crate::{
     fault::Fault,
     reply::{Answer, Page, Reply},
     routes::is_own,
-    session::Look,
+    session::{Look, Session},
     ui::{
         href::Href,
         parts::{self, Tone, badge},
@@ -34,6 +34,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
                     th scope="col" { (call.t("Address")) }
                     th scope="col" { (call.t("Began")) }
                     th scope="col" { (call.t("Last used")) }
+                    th scope="col" { (call.t("Ends at the latest")) }
                     th scope="col" { (call.t("Action")) }
                 }
             }
@@ -49,6 +50,7 @@ pub async fn show(call: &Call<'_>) -> Answer {
                         td { (text::code(&session.from.to_string())) }
                         td { (time::ms(session.begun_ms)) }
                         td { (call.with("{time} ago", &[("time", &time::ago(session.seen_ms, now))])) }
+                        td { (time::ms(ends_ms(call, session))) }
                         td {
                             (parts::button(call, "/sessions/end", &[("id", &session.id)], "small",
                                 &call.t("End")))
@@ -65,6 +67,11 @@ pub async fn show(call: &Call<'_>) -> Answer {
         }
         p { (call.with(LIFE, &[("idle", &idle), ("absolute", &absolute)])) }
         (parts::table(&call.t("Sessions"), &table))
+        @if sessions.len() > 1 {
+            p {
+                (parts::button(call, "/sessions/others", &[], "danger", &call.t("End all other sessions")))
+            }
+        }
     };
     Page::new(call.t("Sessions"), body).into()
 }
@@ -75,6 +82,23 @@ const ENDS: &str = "You signed in by single sign-on. This session ends at {time}
 const LIFE: &str = "These browsers are signed in with your access key at this region. A session \
                     ends after {idle} minutes without use, after {absolute} hours, when its key is \
                     disabled, and when the region restarts.";
+
+/// When a session ends whatever is done with it.
+fn ends_ms(call: &Call<'_>, session: &Session) -> u64 {
+    let absolute = session.begun_ms + call.console.settings.absolute_s * 1000;
+    let sts = session.sts.as_ref().map_or(u64::MAX, |sts| sts.ends_ms);
+    absolute.min(sts)
+}
+
+/// Ends all own sessions but this one.
+pub async fn end_others(call: &Call<'_>) -> Answer {
+    let who = call.who()?;
+    let others = call.console.sessions_of(who).into_iter();
+    for other in others.filter(|other| other.id != who.session.id) {
+        call.console.sessions.end(&other.id);
+    }
+    Ok(Reply::See(Href::to("/sessions")))
+}
 
 /// Ends one of the own sessions.
 pub async fn end(call: &Call<'_>) -> Answer {

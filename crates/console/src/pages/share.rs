@@ -9,6 +9,7 @@ use crate::{
     fault::Fault,
     pages::objects,
     reply::{Answer, Page},
+    shares::Share,
     ui::{
         href::Href,
         parts::{Tone, note},
@@ -56,7 +57,31 @@ pub async fn make(call: &Call<'_>) -> Answer {
     // A link of a session of STS ends with it: no more is promised.
     let ends = call.who()?.session.sts.as_ref().map(|sts| sts.ends_ms);
     let until = Timestamp::from_ms(ends.map_or(until, |ends| until.min(ends)));
+    note_share(call, &shown.deed.name, (key, version), until)?;
     page(call, Some((url, until))).await
+}
+
+/// Keeps that the link was made, for the list of them.
+fn note_share(
+    call: &Call<'_>,
+    bucket: &str,
+    (key, version): (&str, Option<&str>),
+    until: Timestamp,
+) -> Result<(), Fault> {
+    let (who, now) = (call.who()?, call.console.clock.now().ms());
+    let share = Share {
+        key: who.key.clone(),
+        account: who.account.account_id(),
+        proofs: who.session.proofs().clone(),
+        whose: who.session.whose().to_owned(),
+        bucket: bucket.to_owned(),
+        object: key.to_owned(),
+        version: version.map(str::to_owned),
+        made_ms: now,
+        until_ms: until.ms(),
+    };
+    call.console.shares.add(share, now);
+    Ok(())
 }
 
 async fn page(call: &Call<'_>, made: Option<(String, Timestamp)>) -> Answer {
@@ -91,6 +116,7 @@ async fn page(call: &Call<'_>, made: Option<(String, Timestamp)>) -> Answer {
                     a.button href=(Href::bucket(bucket, "/o").with(&[("key", key)])) {
                         (call.t("Back to the object"))
                     }
+                    a.button href="/shares" { (call.t("All links")) }
                 }
             }
         } @else {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use admin::bodies::{NewBucket, Place};
-use cloud::PlacementChange;
+use cloud::{Departure, PlacementChange};
 use replication::{ReplicaStatus, Uploads};
 use serde_json::{Value, json};
 use types::{
@@ -236,6 +236,13 @@ impl Admin {
         let Value::Object(fields) = &mut shown else {
             return shown;
         };
+        // The others have no chains by bucket.
+        if self.region.registry.keeps()
+            && let Ok(removals) = self.region.registry.departures(found).await
+        {
+            let removals: Vec<Value> = removals.iter().map(removal).collect();
+            fields.insert("removals".into(), json!(removals));
+        }
         let replicas = tokio::time::timeout(HOME_WAIT, self.region.replicas(found)).await;
         let replicas = replicas.unwrap_or_else(|_| {
             Err(format!(
@@ -269,6 +276,21 @@ impl Admin {
         }
         shown
     }
+}
+
+/// A region that the bucket has left.
+fn removal(left: &Departure) -> Value {
+    let receipt = left.receipt.as_ref();
+    json!({
+        "region": &*left.region,
+        "entry": left.entry,
+        "at_ms": left.at_ms,
+        "receipt": receipt.map(|receipt| json!({
+            "entry": receipt.entry,
+            "at_ms": receipt.at_ms,
+            "rows": receipt.rows,
+        })),
+    })
 }
 
 /// How a replica is doing. Between regions `connected` has another name.

@@ -63,7 +63,6 @@ async fn page(call: &Call<'_>, draft: Option<Draft>) -> Result<Page, Fault> {
         }
         (section(call, CORS.title, "cors", cors))
         (section(call, REPLICATION.title, "replication", replication))
-        (section(call, "Only by the API", "api", Ok(by_api(call))))
         (section(call, "Not in this version", "later", Ok(later(call))))
         @if shown.is_home {
             p {
@@ -139,44 +138,22 @@ async fn put(call: &Call<'_>, bucket: &str, what: &str, body: bytes::Bytes) -> R
     call.s3(ask).await.map(drop)
 }
 
-/// The four switches, with what each does.
-const BLOCK: [(&str, &str); 4] = [
-    (
-        "BlockPublicPolicy",
-        "Refuse a policy that lets everybody in",
-    ),
-    (
-        "RestrictPublicBuckets",
-        "While the policy is public, keep other accounts out",
-    ),
-    ("BlockPublicAcls", "Refuse ACLs that let everybody in"),
-    ("IgnorePublicAcls", "Ignore ACLs that let everybody in"),
-];
-
 async fn block(call: &Call<'_>, bucket: &str) -> Result<Markup, Fault> {
     let ask = S3Ask::bucket(&Method::GET, bucket)
         .query("publicAccessBlock", "")
         .or(StatusCode::NOT_FOUND);
     let answer = call.s3(ask).await?.xml()?;
     let to = route(bucket, "public");
-    let all = BLOCK.iter().all(|(name, _)| answer.text(name) == "true");
     Ok(html! {
-        p {
-            @if all { (badge(Tone::Good, &call.t("all blocked"))) }
-            @else { (badge(Tone::Warn, &call.t("not all blocked"))) }
-        }
+        (super::block::effect(call, bucket).await)
         form.stack method="post" action=(to) {
             (call.token(to.as_str()))
-            div {
-                @for (name, what) in BLOCK {
-                    label.check {
-                        input type="checkbox" name=(name) value="true"
-                            checked[answer.text(name) == "true"];
-                        span { (call.words.t(what)) }
-                    }
-                }
-            }
+            (super::block::switches(call, |name| answer.text(name) == "true"))
             div.actions { button { (call.t("Save public access")) } }
+        }
+        p.hint {
+            (call.t("The account has such switches, too, which hold for all of its buckets.")) " "
+            a href="/public" { (call.t("Public access of the account")) }
         }
     })
 }
@@ -184,12 +161,7 @@ async fn block(call: &Call<'_>, bucket: &str) -> Result<Markup, Fault> {
 /// Saves the switches.
 pub async fn set_block(call: &Call<'_>) -> Answer {
     let shown = call.shown()?;
-    let mut body = String::from("<PublicAccessBlockConfiguration>");
-    for (name, _) in BLOCK {
-        let on = call.form.get(name) == Some("true");
-        body.push_str(&format!("<{name}>{on}</{name}>"));
-    }
-    body.push_str("</PublicAccessBlockConfiguration>");
+    let body = super::block::document(call);
     put(call, &shown.deed.name, "publicAccessBlock", body.into()).await?;
     saved(&shown.deed.name)
 }
@@ -243,6 +215,11 @@ async fn ownership(call: &Call<'_>, bucket: &str) -> Result<Markup, Fault> {
             }
             div.actions { button { (call.t("Save who owns objects")) } }
         }
+        p {
+            a.button.small href=(Href::bucket(bucket, "/acl")) {
+                (call.t("Access control list of the bucket"))
+            }
+        }
     })
 }
 
@@ -278,28 +255,6 @@ async fn save(call: &Call<'_>, document: &'static Document) -> Answer {
     let mut page = page(call, Some(draft)).await?;
     page.status = StatusCode::BAD_REQUEST;
     page.into()
-}
-
-/// What the API can set and this page cannot.
-const BY_API: [(&str, &str); 2] = [
-    (
-        "Lists of access (ACL)",
-        "PutBucketAcl and PutObjectAcl set them, where they count.",
-    ),
-    (
-        "Public access of the account",
-        "The command dhow account access sets it for all buckets of an account.",
-    ),
-];
-
-fn by_api(call: &Call<'_>) -> Markup {
-    html! {
-        dl.facts {
-            @for (name, what) in BY_API {
-                div { dt { (call.words.t(name)) } dd { (call.words.t(what)) } }
-            }
-        }
-    }
 }
 
 /// What nobody can set yet.
