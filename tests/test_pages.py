@@ -1,5 +1,5 @@
-"""The commands on the pages in docs, run as they stand there: README and docs/three-machines.md have
-tests of their own (test_walkthrough.py). Each block of commands is run here, or stands in `NOT_RUN`
+"""The commands and programs on the pages in docs, run as they stand there: README and
+docs/three-machines.md have tests of their own (test_walkthrough.py). Each block of commands is run here, or stands in `NOT_RUN`
 with the reason. A page's output is compared line by line: numbers may differ, and
 `…` matches anything."""
 
@@ -269,6 +269,20 @@ def test_lists_are_set_as_the_page_says(walk):
     walk.console("access.md", "$ dhow account access bank")
 
 
+def test_programs_on_the_pages_run_as_they_stand(walk):
+    walk.run("dhow bucket create ledger --home eu-central-1")
+    region = walk.fleet.regions["eu-central-1"]
+    program = walk.block("access.md", "import boto3").replace("https://eu.example.com",
+                                                              region["endpoint"])
+    (walk.folder / "program.py").write_text(f"{program}\nprint(url)\n")
+    url = walk.run("python3 program.py", AWS_ACCESS_KEY_ID=walk.fleet.info["access_key"],
+                   AWS_SECRET_ACCESS_KEY=walk.fleet.info["secret_key"])
+    assert walk.run(f"curl -sS --fail '{url.strip()}'") == "..."
+    client = walk.fleet.s3("eu-central-1")
+    client.delete_object(Bucket="ledger", Key="2026/11/29")
+    client.delete_bucket(Bucket="ledger")
+
+
 def test_residency_is_checked_as_the_page_says(walk):
     walk.run("dhow bucket create patients --home eu-central-1 --replica me-east-1 "
              "--jurisdiction AE --jurisdiction EU")
@@ -393,7 +407,7 @@ def test_every_block_of_commands_is_run_or_says_why_not(walk):
     left = set()
     for page in PAGES:
         for words, text in blocks(page):
-            if " on=" in words or not COMMAND.search(text):
+            if " on=" in words or not (COMMAND.search(text) or words == "python"):
                 continue
             first_steps = page.name == "README.md" and not text.startswith("make run")
             begins = [begin for at, begin in {*walk.ran, *NOT_RUN}

@@ -180,6 +180,8 @@ CLIENTS = {
     "s3fs (Python)": (python(VENV), "s3fs", ("pip", "sdks/requirements.txt", "s3fs")),
     "delta-rs": (python(VENV), "deltalake", ("pip", "sdks/requirements.txt", "deltalake")),
     "pyiceberg": (python(VENV), "pyiceberg", ("pip", "sdks/requirements.txt", "pyiceberg")),
+    "AWS SDK for Rust (Icechunk)": (
+        python(VENV), "icechunk", ("pip", "sdks/requirements.txt", "icechunk")),
     "JavaScript SDK v3": (node, "aws", ("npm", "@aws-sdk/client-s3")),
     "minio-js": (node, "minio", ("npm", "minio")),
     "Go SDK v2": (with_go, "aws", ("deb", "golang-github-aws-aws-sdk-go-v2-dev")),

@@ -190,6 +190,29 @@ def deltalake():
     assert DeltaTable(at, storage_options=options).to_pyarrow_table().num_rows == 200
 
 
+def icechunk():
+    """The AWS SDK for Rust, inside a store of arrays with versions."""
+    import icechunk
+    import zarr
+
+    storage = icechunk.s3_storage(bucket=BUCKET, prefix="ice", endpoint_url=ENDPOINT, allow_http=True,
+                                  from_env=True, force_path_style=True, **region("region"))
+    store = icechunk.Repository.create(storage)
+    session = store.writable_session("main")
+    array = zarr.group(store=session.store).create_array(
+        "a", shape=(1000, 1000), chunks=(500, 500), dtype="i4")
+    array[:] = 7
+    first = session.commit("sevens")
+    session = store.writable_session("main")
+    zarr.open_group(session.store)["a"][0, :] = 8
+    session.commit("and eights")
+    now = icechunk.Repository.open(storage).readonly_session("main")
+    assert int(zarr.open_group(now.store, mode="r")["a"][:2].sum()) == 15_000
+    then = store.readonly_session(snapshot_id=first)
+    assert int(zarr.open_group(then.store, mode="r")["a"][:2].sum()) == 14_000
+    assert [one.message for one in store.ancestry(branch="main")][:2] == ["and eights", "sevens"]
+
+
 def pyiceberg():
     import pyarrow
     from pyiceberg.catalog.sql import SqlCatalog
