@@ -9,6 +9,7 @@ use crate::{
     acl::{Says, says},
     actions::{By, Kind},
     conditions,
+    header::first_header,
     initiator::is_of_upload,
     placement,
     policy::{self, Acl, Basis, Decision, DocumentKind, Lacks, Need, PolicyError},
@@ -524,7 +525,10 @@ fn each<'a, E>(
 /// What else a request needs (the permissions on the pages of these operations).
 fn also(ask: &Ask<'_>) -> [Option<Action>; 3] {
     let has = |name: &str| {
-        let value = ask.context.headers.and_then(|headers| headers.get(name));
+        let value = ask
+            .context
+            .headers
+            .and_then(|headers| first_header(headers, name));
         value.is_some_and(|value| !value.is_empty())
     };
     let tags = || ask.context.given_tags.is_some_and(|tags| !tags.is_empty());
@@ -551,7 +555,10 @@ fn also(ask: &Ask<'_>) -> [Option<Action>; 3] {
 /// Whether a new bucket is to have another list than that of the owner alone.
 fn is_list_of_new_bucket(ask: &Ask<'_>) -> bool {
     let named = |name: &&str| {
-        let value = ask.context.headers.and_then(|headers| headers.get(*name));
+        let value = ask
+            .context
+            .headers
+            .and_then(|headers| first_header(headers, name));
         value.is_some_and(|value| !value.is_empty() && value != "private")
     };
     conditions::ACL.iter().any(named)
@@ -562,7 +569,7 @@ fn is_list_of_new_bucket(ask: &Ask<'_>) -> bool {
 /// buckets"). Those who may write may learn that there is one (`*`).
 fn compares(ask: &Ask<'_>) -> bool {
     let writes = matches!(ask.action, Action::PutObject | Action::DeleteObject);
-    let header = || ask.context.headers?.get("if-match");
+    let header = || first_header(ask.context.headers?, "if-match");
     writes
         && !types::planted("etags-for-writers")
         && (ask.context.compares || header().is_some_and(|value| value != "*"))
@@ -586,7 +593,7 @@ fn replaces_policy(action: Action) -> bool {
 /// Whether the request says that whoever asks pays ("Using Requester Pays buckets").
 fn agrees_to_pay(ask: &Ask<'_>) -> bool {
     let headers = ask.context.headers;
-    let said = headers.and_then(|headers| headers.get("x-amz-request-payer"));
+    let said = headers.and_then(|headers| first_header(headers, "x-amz-request-payer"));
     said.is_some_and(|value| value == "requester")
 }
 

@@ -7,7 +7,7 @@ use access::{
     policy::Steps,
 };
 use bytes::Bytes;
-use http::{HeaderMap, header::AsHeaderName};
+use http::HeaderMap;
 use objects::BucketDocuments;
 use types::{
     BucketDeed, BucketName, DisplayVersion, ObjectKey, Place, RegionId, SignedRequest,
@@ -100,21 +100,14 @@ impl<'g> Call<'g> {
     }
 
     /// A header as text; a value that is not UTF-8 is `InvalidArgument`.
-    /// A name that is a `&HeaderName` need not be read again.
-    pub fn header<N>(&self, name: N) -> Result<Option<&str>, Fault>
-    where
-        N: AsHeaderName + AsRef<str> + Copy,
-    {
-        let Some(value) = self.headers.get(name) else {
+    pub fn header(&self, name: impl AsRef<str>) -> Result<Option<&str>, Fault> {
+        let name = name.as_ref();
+        let Some(value) = access::first_header(&self.headers, name) else {
             return Ok(None);
         };
         match std::str::from_utf8(value.as_bytes()) {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(Fault::argument(
-                name.as_ref(),
-                "",
-                "Header value is not valid UTF-8",
-            )),
+            Err(_) => Err(Fault::argument(name, "", "Header value is not valid UTF-8")),
         }
     }
 

@@ -311,7 +311,7 @@ where
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Fault> {
-    let Some(value) = headers.get(name) else {
+    let Some(value) = access::first_header(headers, name) else {
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default();
@@ -370,7 +370,7 @@ where
 {
     let sent = number(headers, header::CONTENT_LENGTH.as_str())?;
     let decoded = number(headers, "x-amz-decoded-content-length")?;
-    if !mode.has_trailer() && headers.contains_key("x-amz-trailer") {
+    if !mode.has_trailer() && access::first_header(headers, "x-amz-trailer").is_some() {
         return Err(Fault::with(
             FaultKind::InvalidRequest,
             "x-amz-trailer needs an x-amz-content-sha256 that ends in -TRAILER.",

@@ -410,7 +410,7 @@ impl Open {
     ) -> Result<Response<Watched>, JoinError> {
         let busy = self.activity.begin();
         let mut answer = match self.gateway.is_beside(&request) {
-            _ if self.activity.has_bare_lf() => self.gateway.refuse_lines(&request),
+            _ if self.activity.is_ambiguous() => self.gateway.refuse_lines(&request),
             Some(api) => {
                 let facts = self.facts(&request);
                 Box::pin(self.gateway.respond_beside(request, api, facts)).await
@@ -456,8 +456,10 @@ impl Open {
     fn change(&self, request: Request<Incoming>) -> JoinHandle<Response<ResponseBody>> {
         let (gateway, place) = (Arc::clone(&self.gateway), Arc::clone(&self.place));
         let facts = self.facts(&request);
+        // In a box: a task copies what it runs at its start and its end, and this is several KiB.
+        let respond = Box::pin(async move { gateway.respond(request, facts).await });
         tokio::spawn(async move {
-            let answer = gateway.respond(request, facts).await;
+            let answer = respond.await;
             drop(place);
             answer
         })
@@ -575,8 +577,8 @@ impl<const HEADS: bool> AsyncRead for Stalling<HEADS> {
         if read.is_ready() {
             self.activity.read();
             let new = buf.filled().get(before..).unwrap_or_default();
-            if HEADS && self.lines.bare_lf(new) {
-                self.activity.found_bare_lf();
+            if HEADS && self.lines.ambiguous(new) {
+                self.activity.found_ambiguous();
             }
         }
         read

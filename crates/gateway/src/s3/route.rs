@@ -78,7 +78,10 @@ fn choose(method: &str, request: &Request<'_>) -> Option<&'static Row> {
         o.query.iter().all(|q| match q.split_once('=') {
             Some((name, value)) => query.get(name) == Some(value),
             None => query.has(q),
-        }) && o.headers.iter().all(|h| headers.contains_key(*h))
+        }) && o
+            .headers
+            .iter()
+            .all(|h| access::first_header(headers, h).is_some())
     })?;
     let chosen = |name: &str| {
         SELECTORS.binary_search(&name).is_err()
