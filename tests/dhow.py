@@ -30,7 +30,7 @@ class Dhow:
     def start(self, timeout=60):
         assert self.process is None
         self.data.parent.mkdir(parents=True, exist_ok=True)
-        command = [*self.prefix, BIN, "up", "--json", "--data", self.data, *self.doors(),
+        command = [*self.prefix, BIN, "up", "--json", "--data", self.data, *self.listeners(),
                    *self.args]
         log = open(self.log, "ab")
         self.process = subprocess.Popen(
@@ -52,7 +52,7 @@ class Dhow:
         self.host = urllib.parse.urlsplit(self.endpoint).netloc
         return self
 
-    def doors(self):
+    def listeners(self):
         """Where it listens."""
         return ["--listen", f"127.0.0.1:{self.port}", "--admin", "127.0.0.1:0",
                 "--metrics", "127.0.0.1:0"]

@@ -137,7 +137,7 @@ class Region(Dhow):
         self.address = net.addresses[region]
         super().__init__(data / region, args, prefix=net.prefix(region))
 
-    def doors(self):
+    def listeners(self):
         return ["--listen", f"{self.address}:9000", "--admin", "127.0.0.1:9001",
                 "--metrics", f"{self.address}:9002", "--peer", f"{self.address}:9003"]
 

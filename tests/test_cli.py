@@ -311,7 +311,7 @@ def test_admin_and_metrics_follow_the_s3_port(tmp_path):
             port = free.getsockname()[1]
         port -= 2_000 if port > 65_000 else 0
         server = Dhow(tmp_path / f"d{port}")
-        server.doors = lambda: ["--listen", f"127.0.0.1:{port}"]
+        server.listeners = lambda: ["--listen", f"127.0.0.1:{port}"]
         try:
             info = server.start().info
             break

@@ -42,7 +42,7 @@ def killat(tmp_path_factory):
 
 
 def command(server):
-    return [BIN, "up", "--json", "--data", server.data, *server.doors(), *server.args]
+    return [BIN, "up", "--json", "--data", server.data, *server.listeners(), *server.args]
 
 
 def begin(program, call, half, server):

@@ -358,7 +358,7 @@ def test_an_admin_listener_for_others_takes_a_word(tmp_path):
     assert done.returncode == 1 and "--admin-plaintext" in done.stderr, done.stderr
     assert not cloud.data.exists()
     cloud.args = ["--admin-plaintext"]
-    cloud.doors = lambda: ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
+    cloud.listeners = lambda: ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
                            "--admin", "0.0.0.0:0"]
     cloud.start()
     assert cloud.stop() == 0
