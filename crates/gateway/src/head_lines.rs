@@ -1,8 +1,10 @@
-//! Watches the lines of request heads on a connection: each ends in CR LF.
+//! Watches the lines of request heads on a connection: each ends in CR LF, the target has no `#`,
+//! and the length is said once.
 //!
 //! The parser behind takes a bare LF for the end of a line, and other servers and proxies do not:
-//! whoever stands between them could make one request look like two. The parser does not report it,
-//! so the bytes are followed as they come: heads line by line, bodies by the length that their head
+//! whoever stands between them could make one request look like two. It drops what a target has
+//! from `#` on, which a proxy that decides by paths may compare; and the second of two equal
+//! lengths. The parser reports none of it, so the bytes are followed as they come: heads line by line, bodies by the length that their head
 //! says. Where the parser and this would disagree about a body the parser refuses the request and
 //! closes the connection.
 
@@ -37,6 +39,8 @@ pub(crate) struct HeadLines {
     chunked: bool,
     /// A line of this head has come.
     begun: bool,
+    /// The target of this head has a `#`.
+    fragment: bool,
     two_lengths: bool,
 }
 
@@ -50,6 +54,7 @@ impl HeadLines {
             length: None,
             chunked: false,
             begun: false,
+            fragment: false,
             two_lengths: false,
         }
     }
@@ -61,10 +66,10 @@ impl HeadLines {
         self.two_lengths
     }
 
-    /// Takes the next bytes of the connection. Answers whether there was a line of a head without
-    /// CR LF.
-    pub(crate) fn bare_lf(&mut self, mut bytes: &[u8]) -> bool {
-        let mut bare = false;
+    /// Takes the next bytes of the connection. Answers whether there was a head that others read in
+    /// another way.
+    pub(crate) fn ambiguous(&mut self, mut bytes: &[u8]) -> bool {
+        let mut found = false;
         while !bytes.is_empty() {
             match self.state {
                 State::Body(left) | State::Chunk(left) => {
@@ -85,25 +90,34 @@ impl HeadLines {
                     };
                     let (piece, rest) = bytes.split_at(end);
                     bytes = &rest[1..];
-                    bare |= !self.end_line(piece);
+                    found |= !self.end_line(piece);
                 }
             }
         }
-        bare
+        found
     }
 
     fn keep(&mut self, piece: &[u8]) {
         let room = KEPT.saturating_sub(self.line.len()).min(piece.len());
         self.line.extend_from_slice(&piece[..room]);
+        self.look_for_fragment(piece);
         self.long += piece.len();
         self.cr = piece.last().map_or(self.cr, |last| *last == b'\r');
     }
 
-    /// Answers whether the line ends in CR LF, and is none whose length cannot be read. `piece` is
-    /// what comes before the LF.
+    /// Looks at a piece of a head's first line.
+    fn look_for_fragment(&mut self, piece: &[u8]) {
+        if self.state == State::Head && !self.begun {
+            self.fragment |= memchr::memchr(b'#', piece).is_some();
+        }
+    }
+
+    /// Answers whether the line ends in CR LF and nobody reads it in another way. `piece` is what
+    /// comes before the LF.
     fn end_line(&mut self, piece: &[u8]) -> bool {
         if self.long == 0 {
             // Nearly every line comes in one piece, and need not be copied.
+            self.look_for_fragment(piece);
             let (line, ends) = match piece.split_last() {
                 Some((b'\r', line)) => (line, true),
                 _ => (piece, false),
@@ -122,8 +136,7 @@ impl HeadLines {
         readable && ends
     }
 
-    /// Takes the begin of a line of `whole` bytes. Answers whether its length can be read, if it
-    /// says one.
+    /// Takes the begin of a line of `whole` bytes. Answers whether it can be read in one way only.
     fn on_line(&mut self, line: &[u8], whole: usize) -> bool {
         let mut readable = true;
         match self.state {
@@ -148,7 +161,13 @@ impl HeadLines {
     }
 
     fn on_header(&mut self, line: &[u8], whole: usize) -> bool {
-        self.begun = true;
+        if std::mem::replace(&mut self.begun, true) {
+            return self.on_field(line, whole);
+        }
+        !std::mem::take(&mut self.fragment) || types::planted("fragments-are-dropped")
+    }
+
+    fn on_field(&mut self, line: &[u8], whole: usize) -> bool {
         let value = |name: &[u8]| {
             let front = line.get(..name.len())?;
             front
@@ -158,11 +177,12 @@ impl HeadLines {
         match line.first() {
             Some(b'c' | b'C') => {
                 if let Some(value) = value(b"content-length:") {
+                    let again = self.length.is_some();
                     let text = std::str::from_utf8(value).ok();
                     if let Some(length) = text.and_then(|text| text.parse().ok()) {
                         self.length = Some(length);
                     }
-                    return whole <= KEPT;
+                    return whole <= KEPT && !again;
                 }
             }
             Some(b't' | b'T') => self.chunked |= value(b"transfer-encoding:").is_some(),
@@ -190,13 +210,14 @@ impl HeadLines {
 mod tests {
     use super::*;
 
-    /// Whether there is a bare LF in a head, for every way in which the wire may cut the bytes.
+    /// Whether there is a head that others read in another way, for every way in which the wire may
+    /// cut the bytes.
     fn bare(bytes: &str) -> bool {
-        let whole = HeadLines::new().bare_lf(bytes.as_bytes());
+        let whole = HeadLines::new().ambiguous(bytes.as_bytes());
         for size in [1, 2, 3, 7, 60, 61, 64, 65] {
             let mut lines = HeadLines::new();
             let pieces = bytes.as_bytes().chunks(size);
-            let cut = pieces.fold(false, |bare, piece| lines.bare_lf(piece) | bare);
+            let cut = pieces.fold(false, |bare, piece| lines.ambiguous(piece) | bare);
             assert_eq!(cut, whole, "{bytes:?} by {size}");
         }
         whole
@@ -237,6 +258,33 @@ mod tests {
         // A comment behind a size is no length.
         let comment = format!("Transfer-Encoding: chunked\r\n\r\n3;{zeros}\r\na\nb\r\n0\r\n\r\n");
         assert!(!bare(&format!("PUT /a HTTP/1.1\r\n{comment}")));
+    }
+
+    #[test]
+    fn a_target_has_no_fragment_and_a_length_is_said_once() {
+        let long = "k".repeat(200);
+        for (bytes, expected) in [
+            ("GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n", true),
+            ("GET /a?b=c#d HTTP/1.1\r\nHost: h\r\n\r\n", true),
+            ("GET http://h/a# HTTP/1.1\r\nHost: h\r\n\r\n", true),
+            (&format!("\r\nGET /{long}#{long} HTTP/1.1\r\n\r\n"), true),
+            ("GET /a%23b HTTP/1.1\r\nHost: h\r\nX-A: #\r\n\r\n", false),
+            (
+                "PUT /a HTTP/1.1\r\nContent-Length: 3\r\n\r\n#\n#GET /a HTTP/1.1\r\n\r\n",
+                false,
+            ),
+            (
+                "PUT /a HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+                true,
+            ),
+            (
+                "PUT /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcPUT /a HTTP/1.1\r\n\
+              Content-Length: 3\r\n\r\nabc",
+                false,
+            ),
+        ] {
+            assert_eq!(bare(bytes), expected, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -181,12 +181,12 @@ impl Gateway {
         }
     }
 
-    /// Answers a request whose head has lines that end in a bare LF, which others read in another
-    /// way. The connection ends with the answer.
+    /// Answers a request whose head others read in another way. The connection ends with the answer.
     pub(crate) fn refuse_lines(&self, request: &http::Request<Incoming>) -> Response<ResponseBody> {
         let error = Fault::with(
             FaultKind::InvalidRequest,
-            "The lines of a request's head end in CR LF.",
+            "The head of this request can be read in two ways. Its lines end in CR LF, its target has \
+             no `#` (write %23), and its length is said once.",
         );
         let error = error.header(header::CONNECTION, HeaderValue::from_static("close"));
         self.refuse_head(request, error)

@@ -175,7 +175,7 @@ impl AsyncRead for Lined {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let new = buf.filled().get(before..).unwrap_or_default();
-        if read.is_ready() && (self.lines.bare_lf(new) || self.lines.had_two_lengths()) {
+        if read.is_ready() && (self.lines.ambiguous(new) || self.lines.had_two_lengths()) {
             self.found.store(true, Relaxed);
         }
         read
@@ -227,7 +227,7 @@ async fn send<B>(
 
 /// Refuses a request that a proxy could read in another way. The connection ends with the answer.
 fn refused_lines() -> Response<Full<Bytes>> {
-    let why = "The lines of a request's head end in CR LF, and its body has one length: \
+    let why = "The lines of a request's head end in CR LF, its target has no `#`, and its length is said once: \
                Content-Length or Transfer-Encoding.\n";
     let mut answer = Response::new(Full::from(why));
     *answer.status_mut() = StatusCode::BAD_REQUEST;

@@ -40,8 +40,8 @@ pub(crate) struct Activity {
     heading: AtomicBool,
     /// Something was read or written.
     moved: AtomicBool,
-    /// A line of a head ended in a bare LF: nothing more that comes is accepted.
-    bare_lf: AtomicBool,
+    /// A head can be read in two ways: nothing more that comes is accepted.
+    ambiguous: AtomicBool,
     /// Bytes written.
     written: AtomicU64,
     /// An answer is taken piece by piece; then whose it is.
@@ -60,7 +60,7 @@ impl Activity {
             busy: AtomicBool::new(false),
             heading: AtomicBool::new(true),
             moved: AtomicBool::new(true),
-            bare_lf: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
             written: AtomicU64::new(0),
             taking: AtomicBool::new(false),
             taker: Mutex::new(None),
@@ -86,12 +86,12 @@ impl Activity {
             .is_some_and(|ended| ended.as_mut().poll(cx).is_ready())
     }
 
-    pub(crate) fn found_bare_lf(&self) {
-        self.bare_lf.store(true, Relaxed);
+    pub(crate) fn found_ambiguous(&self) {
+        self.ambiguous.store(true, Relaxed);
     }
 
-    pub(crate) fn has_bare_lf(&self) -> bool {
-        self.bare_lf.load(Relaxed)
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.ambiguous.load(Relaxed)
     }
 
     /// A head is complete; until the guard goes, with the last of the answer's body, its request
