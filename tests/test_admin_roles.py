@@ -427,6 +427,9 @@ def test_tenants_are_told_of_regions_only_what_placing_needs(cloud, role):
                     "buckets", "drain"}
     told = [cloud.call("GET", f"regions/{cloud.region}", key=cloud.keys[role])[1]]
     told += cloud.call("GET", "regions", key=cloud.keys[role])[1]
+    operator = told[0]["operator"]
+    told += cloud.call("GET", f"operators/{operator}", key=cloud.keys[role])[1]["regions"]
+    assert len(told) >= 3
     for region in told:
         hidden = of_operators - set(region)
         assert hidden == (of_operators if role in ("customer", "tenant admin") else set())

@@ -827,3 +827,48 @@ def test_a_plain_key_leaves_the_key_that_administers_the_account_alone(cloud):
     of_plain = {"AccessKeyId": plain["access_key"]}
     by_admin.update_access_key(Status="Inactive", **of_plain)
     by_admin.delete_access_key(**of_plain)
+
+
+def test_no_tag_is_decided_about_and_another_one_kept(cloud, account):
+    """Keys of tags have no case: of two that differ in nothing else a policy would see one."""
+    number, iam, root = account
+    pair = lambda *values: [{"Key": key, "Value": value} for key, value in values]
+    dev, both = pair(("dept", "dev")), pair(("Dept", "dev"), ("dept", "ops"))
+    given = {"StringEquals": {"aws:RequestTag/dept": "dev"}}
+    root.create_bucket(Bucket="tags-of-two-cases")
+    iam.create_policy(PolicyName="two-cases", PolicyDocument=document(allow("s3:GetObject")))
+    arn = f"arn:aws:iam::{number}:policy/two-cases"
+    tagging = ["iam:TagUser", "iam:TagPolicy", "s3:PutBucketTagging"]
+    for policy in (document(allow(tagging, Condition=given)),
+                   document(allow(tagging), deny(tagging, Condition={
+                       "StringEquals": {"aws:RequestTag/dept": "ops"}}))):
+        person = Person(cloud, iam, policy)
+        person.iam.tag_user(UserName=person.name, Tags=dev)
+        for tags in (both, both[::-1]):
+            for call, of in ((person.iam.tag_user, {"UserName": person.name}),
+                             (person.iam.tag_policy, {"PolicyArn": arn})):
+                assert code(call, **of, Tags=tags) == "InvalidInput"
+            # S3 keeps both of a bucket: no policy allows by either of them.
+            assert code(person.s3.put_bucket_tagging, Bucket="tags-of-two-cases",
+                        Tagging={"TagSet": tags}) == "AccessDenied"
+        assert iam.list_user_tags(UserName=person.name)["Tags"] == dev
+    assert code(root.get_bucket_tagging, Bucket="tags-of-two-cases") == "NoSuchTagSet"
+    root.put_bucket_tagging(Bucket="tags-of-two-cases", Tagging={"TagSet": both})
+
+
+def test_tags_that_come_with_what_is_new_take_the_right_to_tag(account, cloud):
+    number, iam, _ = account
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": number}, "Action": "sts:AssumeRole"}]})
+    tags = [{"Key": "dept", "Value": "ops"}]
+    calls = [("create_user", {"UserName": "born-tagged"}),
+             ("create_role", {"RoleName": "born-tagged", "AssumeRolePolicyDocument": trust}),
+             ("create_policy", {"PolicyName": "born-tagged",
+                                "PolicyDocument": document(allow("s3:GetObject"))})]
+    for policy in (document(allow("iam:Create*")), document(allow("iam:*"), deny("iam:Tag*"))):
+        person = Person(cloud, iam, policy)
+        for name, of in calls:
+            assert code(getattr(person.iam, name), **of, Tags=tags) == "AccessDenied", name
+    person.put(document(allow(["iam:Create*", "iam:Tag*"])))
+    for name, of in calls:
+        getattr(person.iam, name)(**of, Tags=tags)

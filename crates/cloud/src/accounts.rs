@@ -90,6 +90,17 @@ impl Registry {
                 "an account named {name} ({id})"
             )));
         }
+        if self
+            .state
+            .read()
+            .aliases
+            .account(&name.to_ascii_lowercase())
+            .is_some()
+        {
+            return Err(CloudError::Exists(format!(
+                "an account with the alias {name}"
+            )));
+        }
         let id = loop {
             let id = format!("{:012}", self.random.next_u64() % 1_000_000_000_000);
             if !self.state.read().accounts.contains_key(&id) {

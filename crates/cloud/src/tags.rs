@@ -47,11 +47,13 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), CloudErr
     Ok(())
 }
 
-/// Puts `new` beside the others, in place of those with the same keys.
+/// Puts `new` beside the others, in place of those with the same keys. Of two new ones with the same
+/// key none may count: a policy has decided by one of them.
 pub(crate) fn add_tags(
     tags: &mut BTreeMap<String, String>,
     new: BTreeMap<String, String>,
 ) -> Result<(), CloudError> {
+    check_tags(&new)?;
     for (key, value) in new {
         tags.retain(|own, _| !own.eq_ignore_ascii_case(&key));
         tags.insert(key, value);
@@ -108,6 +110,9 @@ mod tests {
         let mut own = tags(&[("Team", "a"), ("cost", "1")]);
         add_tags(&mut own, tags(&[("TEAM", "b")])).unwrap();
         assert_eq!(own, tags(&[("TEAM", "b"), ("cost", "1")]));
+        let both = add_tags(&mut own, tags(&[("dept", "a"), ("Dept", "b")]));
+        assert!(matches!(both, Err(CloudError::Tags(_))));
+        assert_eq!(own.len(), 2);
         remove_tags(&mut own, &["team".into(), "none".into()]);
         assert_eq!(own, tags(&[("cost", "1")]));
         let both = check_tags(&tags(&[("a", "1"), ("A", "2")]));

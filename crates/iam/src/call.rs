@@ -92,16 +92,41 @@ impl Call<'_> {
         self.may_to((arn, about), (arn, arn, about))
     }
 
+    /// Whether the caller may create what has this ARN, and give it the tags that come with it:
+    /// that is an action of its own, `tag` ("Actions, resources, and condition keys for AWS
+    /// Identity and Access Management (IAM)", dependent actions).
+    pub fn may_create(
+        &self,
+        arn: &str,
+        about: &About<'_>,
+        tag: &'static str,
+    ) -> Result<(), IamError> {
+        self.may(arn, about)?;
+        match about.given {
+            Some(tags) if !tags.is_empty() => self.may_do(tag, (arn, about), (arn, arn, about)),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the caller may do the action on what has this ARN. Of what the caller has named by
     /// less than the ARN, a refusal says no more than of the same `named` at the path `/`, which
     /// need not be there: neither whether it is, nor where.
     pub fn may_to(
         &self,
+        target: (&str, &About<'_>),
+        named: (&str, &str, &About<'_>),
+    ) -> Result<(), IamError> {
+        self.may_do(self.action, target, named)
+    }
+
+    fn may_do(
+        &self,
+        action: &str,
         (arn, about): (&str, &About<'_>),
         (plain, named, of_plain): (&str, &str, &About<'_>),
     ) -> Result<(), IamError> {
         let (who, account) = (self.caller.who, self.caller.account);
-        let name = ["iam:", self.action].concat();
+        let name = ["iam:", action].concat();
         if self.decides(&name, arn, about).is_ok() {
             return Ok(());
         }

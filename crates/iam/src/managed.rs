@@ -124,7 +124,7 @@ impl Call<'_> {
             given: Some(&new.tags),
             ..About::default()
         };
-        self.may(&self.policy_arn(&new.path, &new.name), &about)?;
+        self.may_create(&self.policy_arn(&new.path, &new.name), &about, "TagPolicy")?;
         let (actor, account) = (self.caller.actor, self.caller.account);
         let made = self.registry.create_policy(actor, account, new, document);
         let policy = shown(&made.await?, true);

@@ -92,7 +92,11 @@ impl Call<'_> {
             ..About::default()
         };
         let place = new.url.split_once("://").map_or(&*new.url, |(_, at)| at);
-        self.may(&self.provider_arn(place), &about)?;
+        self.may_create(
+            &self.provider_arn(place),
+            &about,
+            "TagOpenIDConnectProvider",
+        )?;
         let refused = |why: crate::NoKeys| IamError::new("InvalidInput", 400, why.to_string());
         issuers.check(&new.url).map_err(refused)?;
         let (actor, account) = (self.caller.actor, self.caller.account);

@@ -157,7 +157,7 @@ impl Call<'_> {
             boundary,
             ..About::default()
         };
-        self.may(&self.role_arn(&new.path, &new.name), &about)?;
+        self.may_create(&self.role_arn(&new.path, &new.name), &about, "TagRole")?;
         let boundary = boundary.map(|arn| self.policy_of(arn)).transpose()?;
         let new = NewRole {
             boundary: boundary.map(|policy| policy.id),

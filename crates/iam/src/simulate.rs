@@ -416,7 +416,11 @@ fn shown(explained: &Explanation, simulated: &Simulated<'_>, policy: Option<&Nam
         };
         for own in &report.statements {
             missing.extend(own.missing.iter().cloned());
-            let matches = matches!(own.verdict, Verdict::Matches(_) | Verdict::TooCostly);
+            let matches = match own.verdict {
+                Verdict::Matches(_) | Verdict::TooCostly => true,
+                Verdict::Ambiguous => own.denies,
+                Verdict::Differs(_) | Verdict::Unknown(_) => false,
+            };
             if let (true, Some(named)) = (matches && denies == Some(own.denies), named) {
                 matched.push(statement(named, own.statement));
             }

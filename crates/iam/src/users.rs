@@ -56,7 +56,7 @@ impl Call<'_> {
             boundary,
             ..About::default()
         };
-        self.may(&self.user_arn(&new.path, &new.name), &about)?;
+        self.may_create(&self.user_arn(&new.path, &new.name), &about, "TagUser")?;
         let boundary = boundary.map(|arn| self.policy_of(arn)).transpose()?;
         let new = NewUser {
             boundary: boundary.map(|policy| policy.id),

@@ -260,7 +260,7 @@ impl Side {
                     }
                 }
                 Outcome::Unknown(need) => side.unknown = Some(need),
-                Outcome::Differs(_) => {}
+                Outcome::Differs(_) | Outcome::Ambiguous => {}
             }
         }
         side
@@ -344,7 +344,7 @@ pub fn decide(request: &Request<'_>, documents: &Documents<'_>) -> Decision {
         for own in inner.statements.iter().take_while(|own| own.is(DENY)) {
             match statement(inner, own, &asked) {
                 // What cannot be decided is a refusal.
-                Outcome::Matches(_) | Outcome::TooCostly => {
+                Outcome::Matches(_) | Outcome::TooCostly | Outcome::Ambiguous => {
                     return Decision::ExplicitDeny(Found {
                         document: source,
                         statement: own.number.into(),

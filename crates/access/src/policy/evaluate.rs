@@ -160,6 +160,14 @@ pub(super) enum Outcome {
     Unknown(Need),
     /// It cannot be decided within the steps that a request has.
     TooCostly,
+    /// It compares a tag whose key two tags have.
+    Ambiguous,
+}
+
+/// Why a condition cannot be decided.
+enum Undecided {
+    Needs(Need),
+    Ambiguous,
 }
 
 struct Values<'s, 'a> {
@@ -186,6 +194,7 @@ impl<'a> Values<'_, 'a> {
             match self.of(words) {
                 (Found::One(_), _) | (Found::Absent, Some(_)) => {}
                 (Found::NotLoaded(need), _) => return Some(Outcome::Unknown(need)),
+                (Found::Ambiguous, _) => return Some(Outcome::Ambiguous),
                 _ => return Some(Outcome::Differs(Element::Variable(n))),
             }
         }
@@ -249,17 +258,18 @@ fn within_steps<'a>(inner: &'a Inner, statement: &Statement, asked: &Asked<'a>) 
             return Outcome::Differs(Element::Resource);
         }
     }
-    let mut need = None;
+    let mut undecided = None;
     let conditions = inner.entries(statement.conditions, WORDS_CONDITION);
     for (n, words) in conditions.enumerate() {
         match condition(inner, words, asked, &values) {
             Ok(true) => {}
             Ok(false) => return Outcome::Differs(Element::Condition(n)),
-            Err(own) => need = Some(own),
+            Err(own) => undecided = Some(own),
         }
     }
-    match need {
-        Some(need) => Outcome::Unknown(need),
+    match undecided {
+        Some(Undecided::Needs(need)) => Outcome::Unknown(need),
+        Some(Undecided::Ambiguous) => Outcome::Ambiguous,
         None => Outcome::Matches(strength),
     }
 }
@@ -412,7 +422,7 @@ fn condition<'a>(
     words: &[u32],
     asked: &Asked<'a>,
     variables: &Values<'_, 'a>,
-) -> Result<bool, Need> {
+) -> Result<bool, Undecided> {
     let &[head, name, kept] = words else {
         return Ok(false);
     };
@@ -422,9 +432,9 @@ fn condition<'a>(
     let kept = inner.list(Part::of(kept), 1);
     let compare = operator.compare();
     let absent = match found {
-        Found::NotLoaded(need) => return Err(need),
+        Found::NotLoaded(need) => return Err(Undecided::Needs(need)),
         Found::Absent => true,
-        Found::One(_) => false,
+        Found::One(_) | Found::Ambiguous => false,
         Found::Texts(texts) => texts.is_empty(),
         Found::TagKeys(tags) => tags.is_empty(),
     };
@@ -446,6 +456,7 @@ fn condition<'a>(
         Found::One(value) => holds(value),
         Found::Texts(texts) => over(texts.iter().copied(), every, holds),
         Found::TagKeys(tags) => over(tags.iter().map(|(name, _)| *name), every, holds),
+        Found::Ambiguous => return Err(Undecided::Ambiguous),
         Found::Absent | Found::NotLoaded(_) => false,
     })
 }

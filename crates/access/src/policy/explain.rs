@@ -57,6 +57,9 @@ pub struct StatementReport {
     pub missing: Vec<String>,
 }
 
+/// Why a statement is [`Verdict::Ambiguous`].
+const TWO_TAGS: &str = "two tags have the key that it compares, in different case";
+
 /// Whether a statement is about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -68,6 +71,8 @@ pub enum Verdict {
     Unknown(Need),
     /// It compares more than a request may cost.
     TooCostly,
+    /// Two tags have a key that it compares: it denies, and allows nothing.
+    Ambiguous,
 }
 
 /// What a statement of a resource's document is worth inside the account that owns the resource.
@@ -141,6 +146,7 @@ fn report(document: &Document, own: &Statement, asked: &Asked<'_>) -> StatementR
         }),
         Outcome::Unknown(need) => Verdict::Unknown(need),
         Outcome::TooCostly => Verdict::TooCostly,
+        Outcome::Ambiguous => Verdict::Ambiguous,
         Outcome::Differs(element) => Verdict::Differs(mismatch(inner, own, element, asked)),
     };
     let warnings = match verdict {
@@ -171,7 +177,7 @@ fn keys<'i>(inner: &'i Inner, own: &Statement) -> impl Iterator<Item = (Key, &'i
 fn missing(inner: &Inner, own: &Statement, asked: &Asked<'_>) -> Vec<String> {
     let absent = |(key, name): &(Key, &str)| match asked.find(*key, name) {
         Found::Absent | Found::NotLoaded(_) => true,
-        Found::One(_) => false,
+        Found::One(_) | Found::Ambiguous => false,
         Found::Texts(texts) => texts.is_empty(),
         Found::TagKeys(tags) => tags.is_empty(),
     };
@@ -226,7 +232,7 @@ fn values(found: &Found<'_>) -> Vec<String> {
         String::from_utf8_lossy(&bytes).into_owned()
     };
     match found {
-        Found::Absent | Found::NotLoaded(_) => Vec::new(),
+        Found::Absent | Found::NotLoaded(_) | Found::Ambiguous => Vec::new(),
         Found::One(value) => vec![text(value.chars())],
         Found::Texts(texts) => texts.iter().map(|text| (*text).to_owned()).collect(),
         Found::TagKeys(tags) => tags.iter().map(|(name, _)| (*name).to_owned()).collect(),
@@ -313,6 +319,8 @@ impl StatementReport {
     pub fn words(&self) -> String {
         match (&self.verdict, self.denies) {
             (Verdict::TooCostly, _) => "compares too much: the request is refused".to_owned(),
+            (Verdict::Ambiguous, true) => format!("denies it: {TWO_TAGS}"),
+            (Verdict::Ambiguous, false) => format!("does not allow it: {TWO_TAGS}"),
             (Verdict::Matches(_), true) => "denies it".to_owned(),
             (Verdict::Matches(Worth::Account), false) => {
                 "allows it to the account: its users need a policy of their own as well".to_owned()
@@ -343,6 +351,8 @@ impl fmt::Display for StatementReport {
             Verdict::Differs(mismatch) => writeln!(f, " {would} it: {mismatch}"),
             Verdict::Unknown(need) => writeln!(f, " {does} it or not: that depends on {need}"),
             Verdict::TooCostly => writeln!(f, " compares too much: the request is refused"),
+            Verdict::Ambiguous if self.denies => writeln!(f, " {does} it: {TWO_TAGS}"),
+            Verdict::Ambiguous => writeln!(f, " {would} it: {TWO_TAGS}"),
         }?;
         let mut warnings = self.warnings.iter();
         warnings.try_for_each(|warning| writeln!(f, "    note: {warning}"))

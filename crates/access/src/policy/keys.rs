@@ -70,6 +70,8 @@ pub(super) enum Found<'a> {
     Texts(&'a [&'a str]),
     /// The names of the tags.
     TagKeys(Tags<'a>),
+    /// Two tags have the key, in different case: which one counts nobody can say.
+    Ambiguous,
 }
 
 trait Field<'a>: Sized {
@@ -450,17 +452,23 @@ fn keys<'a>(tags: Option<Tags<'a>>, need: Need) -> Found<'a> {
 
 /// The value of a tag.
 pub(super) fn tag<'a>(tags: Tags<'a>, name: &str, cased: bool) -> Found<'a> {
-    let mut tags = tags.iter();
-    let tag = tags.find(|(own, _)| match cased {
+    let mut tags = tags.iter().filter(|(own, _)| match cased {
         true => *own == name,
         false => own.eq_ignore_ascii_case(name),
     });
-    tag.map_or(Found::Absent, |(_, value)| Found::One(Value::text(value)))
+    match (tags.next(), tags.next()) {
+        (None, _) => Found::Absent,
+        (Some(_), Some(_)) if !types::planted("first-tag-counts") => Found::Ambiguous,
+        (Some((_, value)), _) => Found::One(Value::text(value)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{
+        Document, DocumentKind, Documents, Principal, Request, Target, UserRef, decide,
+    };
 
     #[test]
     fn each_key_is_found_by_its_name_in_any_case() {
@@ -476,5 +484,68 @@ mod tests {
         );
         assert_eq!(Key::parse("aws:PrincipalTag/").0, Key::Claim);
         assert_eq!(Key::parse("s3:prefix/").0, Key::Claim);
+    }
+
+    /// A decision by one of them, while the other is kept, would let a user give itself any tag.
+    #[test]
+    fn of_two_tags_with_one_key_none_allows_and_both_deny() {
+        let statement = |effect: &str, operator: &str, key: &str| {
+            format!(
+                r#"{{"Effect": "{effect}", "Action": "s3:PutBucketTagging", "Resource": "*",
+                    "Condition": {{"{operator}": {{"{key}": ["dev", "true"]}}}}}}"#
+            )
+        };
+        let always = r#"{"Effect": "Allow", "Action": "*", "Resource": "*"}"#;
+        let decides = |statements: &[&str], tags: Tags<'_>| {
+            let text = statements.join(",");
+            let text = format!(r#"{{"Version": "2012-10-17", "Statement": [{text}]}}"#);
+            let document = Document::parse(&text, DocumentKind::Identity).unwrap();
+            let documents = Documents {
+                owner: "123456789012",
+                identity: std::slice::from_ref(&document),
+                ..Documents::default()
+            };
+            let user = UserRef {
+                path: "/",
+                name: "anna",
+                id: "AIDAEXAMPLE",
+            };
+            let account = "123456789012";
+            let request = Request {
+                principal: &Principal::User {
+                    account,
+                    user,
+                    tags: &[],
+                },
+                action: crate::Action::PutBucketTagging.into(),
+                target: Target::Bucket("photos"),
+                conditions: &Conditions {
+                    request_tags: Some(tags),
+                    ..Conditions::default()
+                },
+            };
+            decide(&request, &documents).is_allowed()
+        };
+        let (one, two) = ([("dept", "dev")], [("Dept", "dev"), ("dept", "ops")]);
+        let swapped = [two[1], two[0]];
+        let allow = statement("Allow", "StringEquals", "aws:RequestTag/dept");
+        assert!(decides(&[&allow], &one));
+        for tags in [&two, &swapped] {
+            assert!(!decides(&[&allow], tags));
+            for operator in [
+                "StringNotEquals",
+                "StringEqualsIfExists",
+                "ForAnyValue:StringLike",
+            ] {
+                let allow = statement("Allow", operator, "aws:RequestTag/dept");
+                assert!(!decides(&[&allow], tags), "{operator}");
+                let deny = statement("Deny", operator, "aws:RequestTag/dept");
+                assert!(!decides(&[&deny, always], tags), "{operator}");
+                // What allows by something else still does.
+                assert!(decides(&[&allow, always], tags), "{operator}");
+            }
+            let absent = statement("Deny", "Null", "aws:RequestTag/dept");
+            assert!(decides(&[&absent, always], tags));
+        }
     }
 }

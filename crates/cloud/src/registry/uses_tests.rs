@@ -213,6 +213,11 @@ async fn an_alias_is_one_accounts_and_stays_where_the_registry_is_kept() {
         create(&other, "Acme").await,
         Err(CloudError::Invalid(_))
     ));
+    // The name of another account misleads, whichever of them came first.
+    assert!(matches!(
+        create(&acme, "other").await,
+        Err(CloudError::Exists(_))
+    ));
     create(&acme, "acme-live").await.unwrap();
     assert_eq!(cloud.keeper.alias(&acme).as_deref(), Some("acme-live"));
     create(&other, "acme-prod").await.unwrap();

@@ -42,7 +42,7 @@ impl Admin {
         let operator = found.ok_or_else(|| refused(cloud::CloudError::NoOperator(id.into())))?;
         let regions = registry.all_regions();
         let of = regions.iter().filter(|r| r.operator == operator.id);
-        let of: Vec<Value> = of.map(|r| self.shown(r)).collect();
+        let of: Vec<Value> = of.map(|r| self.shown_to(call, r)).collect();
         Ok(json!({ "operator": operator, "regions": of }))
     }
 

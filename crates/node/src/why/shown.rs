@@ -153,9 +153,13 @@ fn says(report: &DocumentReport) -> (Says, Option<&StatementReport>) {
         statements.find(|own| own.denies == denies && is(&own.verdict))
     };
     let matches = |verdict: &Matches| matches!(verdict, Matches::Matches(_) | Matches::TooCostly);
+    let denies = |verdict: &Matches| match verdict {
+        Matches::Matches(_) | Matches::TooCostly | Matches::Ambiguous => true,
+        Matches::Differs(_) | Matches::Unknown(_) => false,
+    };
     let unknown = |verdict: &Matches| matches!(verdict, Matches::Unknown(_));
     let found = [
-        (Says::Denies, find(true, matches)),
+        (Says::Denies, find(true, denies)),
         (Says::Unknown, find(true, unknown)),
         (Says::Allows, find(false, matches)),
         (Says::Unknown, find(false, unknown)),
@@ -167,6 +171,7 @@ fn says(report: &DocumentReport) -> (Says, Option<&StatementReport>) {
 fn one(own: &StatementReport) -> StatementSays {
     let (applies, why) = match &own.verdict {
         Matches::Matches(_) | Matches::TooCostly => (Some(true), own.words()),
+        Matches::Ambiguous => (Some(own.denies), own.words()),
         Matches::Differs(mismatch) => (Some(false), mismatch.to_string()),
         Matches::Unknown(need) => (None, format!("depends on {need}")),
     };
