@@ -25,6 +25,13 @@ impl RegionRecord {
         known.and_then(Result::ok).unwrap_or_else(Features::base)
     }
 
+    /// Whether all certificates that it had were taken back.
+    fn is_revoked(&self) -> bool {
+        let mut issued = self.issued.iter();
+        !self.revoked_serials.is_empty()
+            && issued.all(|one| self.revoked_serials.contains(&one.serial))
+    }
+
     /// Notes what a region announces. What every build knows is not written, so that the record
     /// of a region that knows just that stays as it always was.
     pub(crate) fn know(&mut self, features: &Features) {
@@ -114,18 +121,21 @@ impl State {
     }
 
     /// Whether all regions that follow the registry know what is new in it: one that does not
-    /// would stop following.
+    /// would stop following. A region without a good certificate follows nothing.
     pub(crate) fn check_all_know(&self, own: &str, feature: &str) -> Result<(), CloudError> {
         let follows = |region: &&std::sync::Arc<RegionRecord>| {
             use RegionStatus::{Draining, Joining, Open};
-            region.id != own && matches!(region.status, Joining | Open | Draining)
+            region.id != own
+                && matches!(region.status, Joining | Open | Draining)
+                && !region.is_revoked()
         };
         let mut others = self.regions.values().filter(follows);
         match others.find(|region| !region.features().has(feature)) {
             None => Ok(()),
             Some(region) => Err(CloudError::Refused(format!(
-                "region {} does not know `{feature}`: upgrade Dhow in that region first",
-                region.id
+                "region {id} does not know `{feature}`: upgrade Dhow in that region first, or take \
+                 its certificates back (dhow region revoke {id})",
+                id = region.id
             ))),
         }
     }
