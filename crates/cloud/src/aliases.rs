@@ -59,7 +59,10 @@ impl Registry {
                 ));
             }
             // What people read as another account's name would mislead them.
-            let mut others = state.accounts.iter().filter(|(id, _)| id.as_str() != &**account);
+            let mut others = state
+                .accounts
+                .iter()
+                .filter(|(id, _)| id.as_str() != &**account);
             match state.aliases.account(alias) {
                 None if others.any(|(_, of)| of.name.eq_ignore_ascii_case(alias)) => {
                     return Err(CloudError::Exists(format!("an account named {alias}")));
