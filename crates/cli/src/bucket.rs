@@ -16,6 +16,8 @@ use crate::{
 };
 
 /// Show and change where buckets are stored: their homes, replicas and jurisdictions.
+///
+/// Objects are for S3 clients, and so is the end of a bucket: aws s3 rb s3://NAME
 #[derive(Subcommand)]
 pub enum Bucket {
     /// Create a bucket with its placement.

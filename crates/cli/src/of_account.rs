@@ -102,10 +102,13 @@ impl Of {
             "{word} {} created.",
             arn.and_then(Value::as_str).unwrap_or(name)
         );
+        let (kind, account) = (word.to_lowercase(), &self.account);
         println!(
-            "It may do nothing yet: dhow {} policy put {name} POLICY FILE --account {}",
-            word.to_lowercase(),
-            self.account
+            "It may do nothing yet: dhow {kind} policy put {name} POLICY FILE --account {account}"
+        );
+        println!(
+            "Or give it a ready policy: dhow policy attach ReadOnlyAccess --{kind} {name} --account \
+             {account}"
         );
     }
 }

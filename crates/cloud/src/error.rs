@@ -15,13 +15,16 @@ pub enum CloudError {
     #[error("access key {0} exists already")]
     KeyExists(AccessKeyId),
     /// There is no such bucket.
-    #[error("no bucket named {0}")]
+    #[error("no bucket named {0}; `dhow bucket list` shows those there are")]
     NoBucket(BucketName),
     /// There is no such region.
     #[error("no region {0}; `dhow region list` shows those there are")]
     NoRegion(String),
     /// There is no such operator.
-    #[error("no operator {0}; `dhow operator list` shows those there are")]
+    #[error(
+        "no operator {0}; `dhow operator list` shows those there are, and `dhow operator add` puts one \
+         on record"
+    )]
     NoOperator(String),
     /// There is no such user.
     #[error("no user {0}; `dhow user list` shows those there are")]

@@ -149,7 +149,10 @@ where
     fn count(&mut self, data: Bytes) -> Result<Option<Bytes>, BodyError> {
         self.got += data.len() as u64;
         match self.expected {
-            Some(max) if self.got > max => Err(BodyError::TooLarge { max }),
+            Some(expected) if self.got > expected => Err(BodyError::Incomplete {
+                expected,
+                got: self.got,
+            }),
             _ => Ok(Some(data)),
         }
     }
@@ -369,10 +372,10 @@ where
     B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
 {
     let sent = number(headers, header::CONTENT_LENGTH.as_str())?;
-    let decoded = number(headers, "x-amz-decoded-content-length")?;
-    if !mode.has_trailer() && access::first_header(headers, "x-amz-trailer").is_some() {
+    let declared = declared(headers)?;
+    if !mode.has_trailer() && !declared.is_empty() {
         return Err(Fault::with(
-            FaultKind::InvalidRequest,
+            FaultKind::MalformedTrailerError,
             "x-amz-trailer needs an x-amz-content-sha256 that ends in -TRAILER.",
         ));
     }
@@ -383,12 +386,14 @@ where
             (Check::Sha256 { hasher, expected }, sent)
         }
         PayloadMode::StreamingSigned { .. } | PayloadMode::StreamingUnsigned => {
-            let len = decoded.ok_or(FaultKind::MissingContentLength)?;
+            // S3 takes what is no number for no length.
+            let len = number(headers, "x-amz-decoded-content-length").unwrap_or_default();
+            let len = len.ok_or(FaultKind::MissingContentLength)?;
             let signed = mode != PayloadMode::StreamingUnsigned;
             if signed != chain.is_some() {
                 return Err(FaultKind::AccessDenied.into());
             }
-            let declared = mode.has_trailer().then(|| declared(headers)).transpose()?;
+            let declared = mode.has_trailer().then_some(declared);
             let decoder = Box::new(Decoder::new(len, chain, declared));
             let input = Bytes::new();
             (Check::Chunked { decoder, input }, Some(len))
@@ -398,21 +403,26 @@ where
     Ok(Payload { raw, check, len })
 }
 
-/// The names of the trailers that `x-amz-trailer` declares.
+/// The name of the trailer that `x-amz-trailer` declares: it is a checksum, and no header may have
+/// one too.
 fn declared(headers: &HeaderMap) -> Result<Vec<String>, Fault> {
-    let mut names = Vec::new();
-    for value in headers.get_all("x-amz-trailer") {
-        let text = value.to_str().unwrap_or_default();
-        for name in text.split(',').map(str::trim).filter(|n| !n.is_empty()) {
-            let name = name.to_ascii_lowercase();
-            if ChecksumAlgorithm::from_header(&name).is_none() || !names.is_empty() {
-                return Err(Fault::with(
-                    FaultKind::InvalidRequest,
-                    "The value specified in the x-amz-trailer header is not supported",
-                ));
-            }
-            names.push(name);
-        }
+    let refuse = |text: &str| Err(Fault::with(FaultKind::InvalidRequest, text));
+    let Some(value) = headers.get("x-amz-trailer") else {
+        return Ok(Vec::new());
+    };
+    let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+    let names = text.split(',').map(str::trim).filter(|n| !n.is_empty());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    let known = |name: &String| ChecksumAlgorithm::from_header(name).is_some();
+    if !names.iter().all(known) {
+        return refuse("The value specified in the x-amz-trailer header is not supported");
+    }
+    let mut others = ChecksumAlgorithm::ALL.into_iter().map(|a| a.header());
+    let other = !names.is_empty() && others.any(|header| headers.contains_key(header));
+    if names.len() > 1 || other {
+        return refuse(
+            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+        );
     }
     Ok(names)
 }

@@ -34,7 +34,7 @@ impl Target {
         let path = path.strip_prefix('/').unwrap_or(path);
         if let Some(bucket) = bucket_of_host(host, domains) {
             return Ok(Self {
-                bucket: Some(BucketName::new(&bucket)?),
+                bucket: Some(bucket_name(&bucket)?),
                 key: key(path)?,
                 by_host: true,
             });
@@ -48,11 +48,15 @@ impl Target {
         }
         let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
         Ok(Self {
-            bucket: Some(BucketName::new(&decode(bucket, false)?)?),
+            bucket: Some(bucket_name(&decode(bucket, false)?)?),
             key: key(rest)?,
             by_host: false,
         })
     }
+}
+
+fn bucket_name(name: &str) -> Result<BucketName, Fault> {
+    BucketName::new(name).map_err(|error| Fault::from(error).detail("BucketName", name))
 }
 
 fn key(raw: &str) -> Result<Option<ObjectKey>, Fault> {

@@ -127,8 +127,11 @@ impl Claims {
         let md5 = digests
             .md5
             .ok_or_else(|| Error::Record("no MD5".to_owned()))?;
-        if self.md5.is_some_and(|claimed| claimed != md5) {
-            return Err(Error::BadDigest("Content-MD5"));
+        if let Some(expected) = self.md5.filter(|claimed| *claimed != md5) {
+            return Err(Error::BadMd5 {
+                expected,
+                computed: md5,
+            });
         }
         if let Some(algorithm) = self.trailer
             && self.trailing.is_none_or(|t| t.algorithm() != algorithm)

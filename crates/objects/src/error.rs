@@ -133,8 +133,13 @@ pub enum Error {
         etag: ETag,
     },
     /// Part-number read beyond the parts that there are.
-    #[error("the object has no such part")]
-    NoSuchPartNumber,
+    #[error("the object has {parts} parts, and no part {asked}")]
+    NoSuchPartNumber {
+        /// The number that was asked for.
+        asked: u32,
+        /// Parts that there are.
+        parts: u32,
+    },
     /// Larger than the limit.
     #[error("{bytes} bytes are more than {max}")]
     TooLarge {
@@ -167,18 +172,31 @@ pub enum Error {
         /// Bytes of the object.
         size: u64,
     },
-    /// A digest or checksum that the client sent is not that of the bytes. Names it.
+    /// A checksum that the client sent is not that of the bytes. Names it.
     #[error("{0} does not match")]
     BadDigest(&'static str),
+    /// The `Content-MD5` that the client sent is not that of the bytes.
+    #[error("Content-MD5 does not match")]
+    BadMd5 {
+        /// What the client said.
+        expected: [u8; 16],
+        /// That of the bytes.
+        computed: [u8; 16],
+    },
     /// An argument makes no sense; the text is for the client.
     #[error("{0}")]
     InvalidArgument(String),
     /// The request as a whole makes no sense; the text is for the client.
     #[error("{0}")]
     InvalidRequest(String),
-    /// A tag breaks a rule; the text is for the client.
-    #[error("{0}")]
-    InvalidTag(String),
+    /// A tag breaks a rule.
+    #[error("{text}")]
+    InvalidTag {
+        /// Its key.
+        key: String,
+        /// For the client.
+        text: &'static str,
+    },
     /// The key cannot be a key.
     #[error(transparent)]
     Name(#[from] NameError),

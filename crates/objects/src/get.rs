@@ -50,7 +50,7 @@ impl RangeSpec {
         };
         let (unit, range) = text.trim().split_once('=')?;
         let (first, last) = match unit.trim_end().eq_ignore_ascii_case("bytes") {
-            true => range.trim().split_once('-')?,
+            true => range.split_once('-')?,
             false => return None,
         };
         match (first, last) {
@@ -63,16 +63,18 @@ impl RangeSpec {
         }
     }
 
-    /// Start and end (excluded) within `size` bytes.
-    pub(crate) fn within(self, size: u64) -> Result<(u64, u64)> {
+    /// Start and end (excluded) within `size` bytes. `None` for the last bytes of nothing: that is
+    /// there (RFC 9110, 14.1.2), and no `Content-Range` can name it.
+    pub(crate) fn within(self, size: u64) -> Result<Option<(u64, u64)>> {
         let (start, end) = match self {
             Self::Between(first, last) => (first, last.saturating_add(1).min(size)),
             Self::From(first) => (first, size),
+            Self::Last(1..) if size == 0 => return Ok(None),
             Self::Last(0) => (size, size),
             Self::Last(n) => (size.saturating_sub(n), size),
         };
         if start < end {
-            Ok((start, end))
+            Ok(Some((start, end)))
         } else {
             Err(Error::InvalidRange { size })
         }
@@ -397,7 +399,7 @@ impl Frame {
         let holds = |_: &RangeSpec| conditions.range_holds(&record.etag, record.modified);
         let range = match (part, request.range.filter(holds)) {
             (Some(part), _) => Some((part.start, part.end)),
-            (None, Some(range)) => Some(range.within(record.size)?),
+            (None, Some(range)) => range.within(record.size)?,
             (None, None) => None,
         };
         Ok(Self {
@@ -494,7 +496,11 @@ fn locate_part(
     part: Option<u32>,
 ) -> Result<(Vec<BlobRef>, Option<PartSpan>)> {
     if !matches!(record.body, ObjectBody::Parts(_)) {
-        return Err(Error::NoSuchPartNumber);
+        // What was uploaded in one piece has one part.
+        return Err(Error::NoSuchPartNumber {
+            asked: part.unwrap_or_default(),
+            parts: 1,
+        });
     }
     let manifest = decode_manifest(payload.ok_or_else(missing_payload)?)?;
     let mut start = 0;
@@ -510,8 +516,11 @@ fn locate_part(
         }
         start = end;
     }
-    if part.is_some() && place.is_none() {
-        return Err(Error::NoSuchPartNumber);
+    if let Some(asked) = part.filter(|_| place.is_none()) {
+        return Err(Error::NoSuchPartNumber {
+            asked,
+            parts: manifest.len() as u32, // at most 10,000
+        });
     }
     Ok((
         manifest.into_iter().flat_map(|p| p.extents).collect(),

@@ -229,7 +229,7 @@ async fn an_upload_is_filled_listed_and_aborted_without_trace() {
         .unwrap();
     assert_eq!(again.etag, ETag::whole(digest::md5(b"two")));
     let bad = send(1, part(b"two", Some([0; 16]))).await;
-    assert!(matches!(bad, Err(Error::BadDigest(_))));
+    assert!(matches!(bad, Err(Error::BadMd5 { .. })));
     for number in [0, 10_001] {
         let bad = send(number, part(b"", None)).await;
         assert!(matches!(bad, Err(Error::InvalidArgument(_))));

@@ -18,29 +18,25 @@ pub(crate) fn check(tags: &[(String, String)], max: usize) -> Result<()> {
         return Err(Error::TooManyTags(max));
     }
     for (i, (key, value)) in tags.iter().enumerate() {
+        let refuse = |text| {
+            let key = key.clone();
+            Err(Error::InvalidTag { key, text })
+        };
         let key_len = key.chars().count();
         if key_len == 0 || key_len > TAG_KEY_CHARS_MAX || !key.chars().all(allowed) {
-            return Err(Error::InvalidTag(
-                "The TagKey you have provided is invalid".to_owned(),
-            ));
+            return refuse("The TagKey you have provided is invalid");
         }
         let reserved = key
             .get(..4)
             .is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
         if reserved {
-            return Err(Error::InvalidTag(
-                "System tags cannot be added/updated by requester".to_owned(),
-            ));
+            return refuse("System tags cannot be added/updated by requester");
         }
         if value.chars().count() > TAG_VALUE_CHARS_MAX || !value.chars().all(allowed) {
-            return Err(Error::InvalidTag(
-                "The TagValue you have provided is invalid".to_owned(),
-            ));
+            return refuse("The TagValue you have provided is invalid");
         }
         if tags[..i].iter().any(|(other, _)| other == key) {
-            return Err(Error::InvalidTag(
-                "Cannot provide multiple Tags with the same key".to_owned(),
-            ));
+            return refuse("Cannot provide multiple Tags with the same key");
         }
     }
     Ok(())

@@ -10,8 +10,8 @@ use crate::ChecksumValue;
 /// Why a body could not be read to its end. Nothing of such a body may become visible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Fewer bytes came than were announced.
-    #[error("the body ended after {got} of {expected} bytes")]
+    /// Fewer bytes came than were announced, or more.
+    #[error("the body has {got} bytes, and not {expected}")]
     Incomplete {
         /// Bytes that were announced.
         expected: u64,
@@ -41,16 +41,13 @@ pub enum BodyError {
     /// Nobody could be asked who could verify the signatures of its chunks.
     #[error("the signatures of the body cannot be verified now: {0}")]
     Unproven(String),
-    /// The aws-chunked framing is malformed.
+    /// The aws-chunked framing is malformed, or ends too early.
     #[error("malformed aws-chunked body: {0}")]
     Malformed(&'static str),
-    /// The lengths that the framing names are not those of the data.
-    #[error("the body is not as long as it says: {0}")]
-    Lengths(&'static str),
     /// A signed chunk that is not the last one is too small.
     #[error("chunk {number} has only {bytes} bytes")]
     SmallChunk {
-        /// Which one, from 1.
+        /// Which one comes after it, from 1.
         number: u64,
         /// Its size.
         bytes: u64,

@@ -15,7 +15,10 @@ pub enum NameError {
     KeyEmpty,
     /// The key has more than 1,024 bytes.
     #[error("the object key is longer than 1024 bytes")]
-    KeyTooLong,
+    KeyTooLong {
+        /// How many it has.
+        bytes: usize,
+    },
     /// The key is not UTF-8.
     #[error("the object key is not UTF-8")]
     KeyNotUtf8,
@@ -78,7 +81,7 @@ impl ObjectKey {
     pub fn new(key: &str) -> Result<Self, NameError> {
         match key.len() {
             0 => Err(NameError::KeyEmpty),
-            n if n > KEY_BYTES_MAX => Err(NameError::KeyTooLong),
+            n if n > KEY_BYTES_MAX => Err(NameError::KeyTooLong { bytes: n }),
             _ => Ok(Self(key.into())),
         }
     }
@@ -151,7 +154,7 @@ mod tests {
         assert_eq!(ObjectKey::new(""), Err(NameError::KeyEmpty));
         assert_eq!(
             ObjectKey::new(&"k".repeat(1025)),
-            Err(NameError::KeyTooLong)
+            Err(NameError::KeyTooLong { bytes: 1025 })
         );
         assert_eq!(
             ObjectKey::from_utf8(&[0xC0, 0xAF]),

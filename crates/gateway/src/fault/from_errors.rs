@@ -15,6 +15,8 @@ const PUBLIC_LIST: &str = "Access Denied: the list grants public access, and Blo
     public access block of the bucket or its account refuses that.";
 const BAD_TRAILER: &str = "The request contained trailing data that was not well-formed or did \
     not conform to our published schema.";
+/// What S3 says of each body that is framed otherwise than it should be.
+const ENDED: &str = "The request body terminated unexpectedly";
 const HAS_RULES: &str = "A replication configuration is present on this bucket, so the versioning \
     state cannot be changed.";
 
@@ -34,7 +36,6 @@ impl From<Error> for Fault {
             Error::NoSuchUpload => C::NoSuchUpload,
             Error::InvalidPart(_) => C::InvalidPart,
             Error::InvalidPartOrder => C::InvalidPartOrder,
-            Error::NoSuchPartNumber => C::InvalidPartNumber,
             Error::NoTags => C::NoSuchTagSet,
             Error::PublicList => return Fault::with(C::AccessDenied, PUBLIC_LIST),
             Error::NoLists => C::AccessControlListNotSupported,
@@ -73,6 +74,8 @@ impl From<Error> for Fault {
             | Error::NotModified { .. }
             | Error::InvalidRange { .. }
             | Error::BadDigest(_)
+            | Error::BadMd5 { .. }
+            | Error::NoSuchPartNumber { .. }
             | Error::InvalidArgument(_)
             | Error::InvalidRequest(_)
             | Error::Placement(_)
@@ -80,7 +83,7 @@ impl From<Error> for Fault {
             | Error::NoLease(_)
             | Error::NotNow(_)
             | Error::Unproven(_)
-            | Error::InvalidTag(_)
+            | Error::InvalidTag { .. }
             | Error::TooManyTags(_)
             | Error::Name(_)
             | Error::Body(_)
@@ -152,12 +155,14 @@ fn with_details(error: Error) -> Fault {
             .detail("ActualObjectSize", size.to_string())
             .text_header(header::CONTENT_RANGE, &format!("bytes */{size}")),
         Error::BadDigest(what) => bad_digest(what),
+        Error::BadMd5 { expected, computed } => bad_md5(expected, computed),
+        Error::NoSuchPartNumber { asked, parts } => no_such_part(asked, parts),
         Error::InvalidArgument(text) => Fault::with(C::InvalidArgument, text),
         Error::InvalidRequest(text) => Fault::with(C::InvalidRequest, text),
         Error::Placement(text) => Fault::with(C::InvalidLocationConstraint, text),
         Error::Unproven(text) => Fault::with(C::AccessDenied, format!("Access Denied: {text}.")),
         Error::TooManyTags(max) => too_many_tags(max),
-        Error::InvalidTag(text) => Fault::with(C::InvalidTag, text),
+        Error::InvalidTag { key, text } => Fault::with(C::InvalidTag, text).detail("TagKey", key),
         Error::Name(error) => error.into(),
         Error::Body(error) => error.into(),
         Error::Store(error) => error.into(),
@@ -169,8 +174,22 @@ fn with_details(error: Error) -> Fault {
 }
 
 fn bad_digest(what: impl std::fmt::Display) -> Fault {
-    let text = format!("The {what} you specified did not match what we received.");
+    let text = format!("The {what} you specified did not match the calculated checksum.");
     Fault::with(FaultKind::BadDigest, text)
+}
+
+/// In hex, where the header has base64.
+fn bad_md5(expected: [u8; 16], computed: [u8; 16]) -> Fault {
+    let text = "The Content-MD5 you specified did not match what we received.";
+    Fault::with(FaultKind::BadDigest, text)
+        .detail("ExpectedDigest", hex::encode(expected))
+        .detail("CalculatedDigest", hex::encode(computed))
+}
+
+fn no_such_part(asked: u32, parts: u32) -> Fault {
+    Fault::new(FaultKind::InvalidPartNumber)
+        .detail("ActualPartCount", parts.to_string())
+        .detail("PartNumberRequested", asked.to_string())
 }
 
 fn too_many_tags(max: usize) -> Fault {
@@ -222,9 +241,11 @@ impl From<NameError> for Fault {
     fn from(error: NameError) -> Self {
         match error {
             NameError::Bucket => FaultKind::InvalidBucketName,
-            NameError::KeyTooLong => {
+            NameError::KeyTooLong { bytes } => {
                 let max = types::limits::KEY_BYTES_MAX.to_string();
-                return Fault::new(FaultKind::KeyTooLongError).detail("MaxSizeAllowed", max);
+                return Fault::new(FaultKind::KeyTooLongError)
+                    .detail("Size", bytes.to_string())
+                    .detail("MaxSizeAllowed", max);
             }
             NameError::KeyEmpty | NameError::KeyNotUtf8 => FaultKind::InvalidURI,
         }
@@ -236,7 +257,10 @@ impl From<BodyError> for Fault {
     fn from(error: BodyError) -> Self {
         use FaultKind as C;
         match error {
-            BodyError::Incomplete { .. } | BodyError::Connection(_) => C::IncompleteBody.into(),
+            BodyError::Incomplete { expected, got } => Fault::new(C::IncompleteBody)
+                .detail("NumberBytesExpected", expected.to_string())
+                .detail("NumberBytesProvided", got.to_string()),
+            BodyError::Connection(_) => Fault::with(C::IncompleteBody, ENDED),
             BodyError::TooLarge { max } => {
                 Fault::new(C::EntityTooLarge).detail("MaxSizeAllowed", max.to_string())
             }
@@ -251,14 +275,9 @@ impl From<BodyError> for Fault {
                 C::ServiceUnavailable,
                 &format!("The signatures of the body cannot be verified now: {why}"),
             ),
-            BodyError::Malformed(what) => Fault::with(
-                C::InvalidRequest,
-                format!("The aws-chunked body is malformed: {what}"),
-            ),
-            BodyError::Lengths(what) => Fault::with(
-                C::IncompleteBody,
-                format!("The body is not as long as it says: {what}"),
-            ),
+            BodyError::Malformed(what) => {
+                Fault::with(C::IncompleteBody, format!("{ENDED}: {what}"))
+            }
             BodyError::SmallChunk { number, bytes } => Fault::new(C::InvalidChunkSizeError)
                 .detail("Chunk", number.to_string())
                 .detail("BadChunkSize", bytes.to_string()),

@@ -4,7 +4,6 @@
 use access::{
     Action, Ask, Context, Identity, Permit, Resource, SessionToken, Via, signature::Service,
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use tokio::sync::SemaphorePermit;
@@ -136,7 +135,7 @@ impl<'g> Call<'g> {
                 .len_hint()
                 .is_some_and(|len| len > LARGE_XML_BYTES_MAX as u64)
         {
-            return Err(FaultKind::MaxMessageLengthExceeded.into());
+            return Err(too_long(LARGE_XML_BYTES_MAX));
         }
         let waiting = self.gateway.large_documents.acquire();
         let place = tokio::time::timeout(LARGE_DOCUMENT_TIME, waiting).await;
@@ -161,11 +160,10 @@ impl<'g> Call<'g> {
     }
 
     fn check_digests(&self, bytes: &[u8], trailer: Option<ChecksumValue>) -> Result<(), Fault> {
-        if let Some(text) = self.header("content-md5")? {
-            let claimed = STANDARD.decode(text).ok().filter(|b| b.len() == 16);
-            let claimed = claimed.ok_or(FaultKind::InvalidDigest)?;
-            if claimed != digest::md5(bytes) {
-                return Err(FaultKind::BadDigest.into());
+        if let Some(expected) = multipart::content_md5(self)? {
+            let computed = digest::md5(bytes);
+            if expected != computed {
+                return Err(objects::Error::BadMd5 { expected, computed }.into());
             }
         }
         let mut claims: Vec<ChecksumValue> = trailer.into_iter().collect();
@@ -183,13 +181,7 @@ impl<'g> Call<'g> {
         multipart::check_sdk_algorithm(self, claims.first().map(ChecksumValue::algorithm))?;
         for claim in claims {
             if digest::checksum(claim.algorithm(), bytes) != claim {
-                return Err(Fault::with(
-                    FaultKind::BadDigest,
-                    format!(
-                        "The {} you specified did not match the calculated checksum.",
-                        claim.algorithm().name()
-                    ),
-                ));
+                return Err(objects::Error::BadDigest(claim.algorithm().name()).into());
             }
         }
         Ok(())
@@ -249,8 +241,12 @@ async fn read_up_to(
 
 fn add(pieces: &mut BytesMut, piece: &Bytes, max: usize) -> Result<(), Fault> {
     if pieces.len() + piece.len() > max {
-        return Err(FaultKind::MaxMessageLengthExceeded.into());
+        return Err(too_long(max));
     }
     pieces.extend_from_slice(piece);
     Ok(())
+}
+
+fn too_long(max: usize) -> Fault {
+    Fault::new(FaultKind::MaxMessageLengthExceeded).detail("MaxMessageLengthBytes", max.to_string())
 }

@@ -141,23 +141,18 @@ impl dialect::Dialect for Dialect {
 /// two objects: its errors may be about the other one.
 fn name_in(error: &mut Fault, call: &Call<'_>) {
     use FaultKind as C;
+    // The handler of a copy names its source.
+    if call.copies() && !matches!(error.kind, C::NoSuchUpload) {
+        return;
+    }
     let mut add = |element: &'static str, text: Option<&str>| {
-        // There are characters that keys may have and no XML.
-        let fits = |text: &&str| {
-            !text
-                .chars()
-                .any(|c| c.is_control() || matches!(c, '\u{fffe}'..='\u{ffff}'))
-        };
         let there = error.details.iter().any(|(name, _)| *name == element);
-        if let Some(text) = text.filter(fits).filter(|_| !there) {
+        if let Some(text) = text.filter(|_| !there) {
             error.details.push((element, text.to_owned()));
         }
     };
-    if call.copies() {
-        return;
-    }
     match error.kind {
-        C::NoSuchKey => add("Key", call.key.as_deref()),
+        C::NoSuchKey | C::NoSuchObjectLockConfiguration => add("Key", call.key.as_deref()),
         C::NoSuchVersion => {
             add("Key", call.key.as_deref());
             add("VersionId", call.query.get("versionId"));
@@ -172,10 +167,12 @@ fn name_in(error: &mut Fault, call: &Call<'_>) {
         C::BucketAlreadyExists
         | C::BucketAlreadyOwnedByYou
         | C::BucketNotEmpty
+        | C::InvalidBucketAclWithObjectOwnership
         | C::NoSuchBucket
         | C::NoSuchBucketPolicy
         | C::NoSuchCORSConfiguration
         | C::NoSuchLifecycleConfiguration
+        | C::NoSuchPublicAccessBlockConfiguration
         | C::NoSuchTagSet
         | C::NoSuchWebsiteConfiguration
         | C::ObjectLockConfigurationNotFoundError

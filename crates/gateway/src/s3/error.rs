@@ -180,12 +180,22 @@ pub(crate) fn document(fault: &Fault) -> Vec<u8> {
     xml(fault, "/", "", "")
 }
 
+/// There are characters that keys may have and no XML (XML 1.0, 2.2).
+fn fits(text: &str) -> bool {
+    let outside = |c| match c {
+        '\t' | '\n' | '\r' => false,
+        '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => true,
+        _ => false,
+    };
+    !text.chars().any(outside)
+}
+
 fn xml(fault: &Fault, resource: &str, request_id: &str, host_id: &str) -> Vec<u8> {
     let mut xml = XmlWriter::new(512);
     xml.open("Error")
         .element("Code", code(fault.kind).name)
         .element("Message", message(fault));
-    for (name, text) in &fault.details {
+    for (name, text) in fault.details.iter().filter(|(_, text)| fits(text)) {
         xml.element(name, text);
     }
     xml.element("Resource", resource)

@@ -69,29 +69,14 @@ pub(crate) fn checksum(call: &Call<'_>) -> Result<Option<ChecksumValue>, Fault> 
     Ok(found)
 }
 
-/// Reads the algorithm of the checksum that the trailer will carry; a header with a checksum says
-/// the same in another place, and excludes it.
+/// Reads the algorithm of the checksum that the trailer will carry. What cannot be one was refused
+/// with the body (`payload.rs`).
 pub(crate) fn trailer(call: &Call<'_>) -> Result<Option<ChecksumAlgorithm>, Fault> {
     let Some(name) = call.header("x-amz-trailer")? else {
         return Ok(None);
     };
-    if let Some(header) = ChecksumAlgorithm::ALL
-        .into_iter()
-        .map(ChecksumAlgorithm::header)
-        .find(|header| call.headers.contains_key(*header))
-    {
-        return Err(Fault::with(
-            FaultKind::InvalidRequest,
-            format!("Expecting a single checksum: {header} and x-amz-trailer exclude each other."),
-        ));
-    }
-    let algorithm = ChecksumAlgorithm::from_header(&name.trim().to_ascii_lowercase());
-    algorithm.map(Some).ok_or_else(|| {
-        Fault::with(
-            FaultKind::InvalidRequest,
-            "The value specified in the x-amz-trailer header is not supported",
-        )
-    })
+    let name = name.trim_matches([' ', ',']).to_ascii_lowercase();
+    Ok(ChecksumAlgorithm::from_header(&name))
 }
 
 /// The SDK says which checksum it sends; another one, or none, is a mistake that must not pass for
@@ -144,5 +129,11 @@ pub(crate) fn content_md5(call: &Call<'_>) -> Result<Option<[u8; 16]>, Fault> {
     };
     let decoded = STANDARD.decode(text).ok();
     let md5 = decoded.and_then(|bytes| bytes.try_into().ok());
-    md5.map(Some).ok_or_else(|| FaultKind::InvalidDigest.into())
+    md5.map(Some).ok_or_else(|| {
+        Fault::with(
+            FaultKind::InvalidDigest,
+            "The Content-MD5 you specified was invalid.",
+        )
+        .detail("Content-MD5", text)
+    })
 }

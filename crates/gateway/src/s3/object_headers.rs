@@ -76,16 +76,27 @@ pub(crate) fn tags(call: &Call<'_>) -> Result<Vec<(String, String)>, Fault> {
 /// The tags that such a header says.
 pub(crate) fn tags_of(header: Option<&str>) -> Result<Vec<(String, String)>, Fault> {
     match header {
-        Some(text) if !text.is_empty() => crate::target::parse_pairs(text).map_err(|_| {
-            Fault::argument(
-                "x-amz-tagging",
-                text,
-                "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
+        Some(text) if !text.is_empty() => {
+            let pairs = crate::target::parse_pairs(text).ok();
+            pairs.filter(|pairs| are_tags(pairs)).ok_or_else(|| {
+                Fault::argument(
+                    "x-amz-tagging",
+                    text,
+                    "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL \
                      query parameters without tag name duplicates.",
-            )
-        }),
+                )
+            })
+        }
         _ => Ok(Vec::new()),
     }
+}
+
+/// Whether each pair has a name, and no other one has it. The rest is for `objects` to say.
+fn are_tags(pairs: &[(String, String)]) -> bool {
+    let is_new = |(n, (name, _)): (usize, &(String, String))| {
+        !name.is_empty() && pairs[..n].iter().all(|(other, _)| other != name)
+    };
+    pairs.iter().enumerate().all(is_new)
 }
 
 /// What is said of a text that cannot be a version.
@@ -174,7 +185,11 @@ pub(crate) fn copy_source(call: &Call<'_>) -> Result<Source, Fault> {
 
 /// Reads `[/]bucket/key[?versionId=id]`, encoded as in a query: `+` is a space, `%2B` a plus.
 pub(crate) fn source(text: &str) -> Result<Source, Fault> {
-    let invalid = || Fault::argument("x-amz-copy-source", text, "Invalid copy source object key");
+    let wrong = |what: &str| {
+        let said = format!("Invalid copy source {what}");
+        Fault::argument("x-amz-copy-source", text, said)
+    };
+    let invalid = || wrong("object key");
     // One space is signed for any number of them.
     if text.contains("  ") || text.contains('\t') {
         return Err(invalid());
@@ -187,12 +202,24 @@ pub(crate) fn source(text: &str) -> Result<Source, Fault> {
         }
         None => (text, None),
     };
-    let decoded = crate::target::decode(path, true).map_err(|_| invalid())?;
+    let decoded = crate::target::decode(path, true).map_err(|_| wrong("encoding"))?;
     let decoded = decoded.strip_prefix('/').unwrap_or(&decoded);
     let (bucket, key) = decoded.split_once('/').ok_or_else(invalid)?;
-    let bucket = BucketName::new(bucket).map_err(|_| invalid())?;
+    let bucket = BucketName::new(bucket).map_err(|_| wrong("bucket name"))?;
     let key = ObjectKey::new(key).map_err(|_| invalid())?;
     Ok((bucket, key, version))
+}
+
+/// Names the source of a copy in an error that is about it.
+pub(crate) fn about_source(error: Fault, (bucket, key, version): &Source) -> Fault {
+    match (error.kind, version) {
+        (FaultKind::NoSuchBucket, _) => error.detail("BucketName", &**bucket),
+        (FaultKind::NoSuchKey, _) => error.detail("Key", &**key),
+        (FaultKind::NoSuchVersion, Some(version)) => error
+            .detail("Key", &**key)
+            .detail("VersionId", version.to_string()),
+        _ => error,
+    }
 }
 
 /// Writes what GET and HEAD say of an object beside its bytes.

@@ -4,7 +4,7 @@
 //! A write honours what its line in the table of operations names, and refuses the rest by name. A
 //! read refuses the headers of features that are known and not implemented.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use types::ChecksumAlgorithm;
 
 use super::operations::{EVERYWHERE, Row};
@@ -38,7 +38,24 @@ pub(crate) fn check(operation: &Operation, request: &Request<'_>) -> Result<(), 
     for (name, value) in &request.query().0 {
         check_parameter(row, writes, name, value)?;
     }
-    Ok(())
+    check_one_condition(row, request)
+}
+
+/// S3 takes one condition on the object that a write replaces.
+fn check_one_condition(row: &Row, request: &Request<'_>) -> Result<(), Fault> {
+    let both = [header::IF_MATCH, header::IF_NONE_MATCH];
+    let all = |name: &HeaderName| row.heeds(name.as_str()) && request.headers().contains_key(name);
+    match both.iter().all(all) {
+        true => Err(
+            Fault::not_implemented("A request with If-Match and If-None-Match")
+                .detail("Header", "If-None-Match")
+                .detail(
+                    "additionalMessage",
+                    "Multiple conditional request headers present in the request",
+                ),
+        ),
+        false => Ok(()),
+    }
 }
 
 /// Of headers that are Dhow's own. `ours` is what comes after `x-dhow-`.
@@ -244,7 +261,7 @@ mod tests {
             ("PUT", "/bkt/k?ACL", Some("NotImplemented")),
             ("PUT", "/bkt/k?amp;acl", Some("NotImplemented")),
             ("PUT", "/bkt/k?;acl", Some("NotImplemented")),
-            ("PUT", "/bkt/k?a%63l&tagging", Some("MethodNotAllowed")),
+            ("PUT", "/bkt/k?a%63l&tagging", Some("InvalidArgument")),
             ("PUT", "/bkt/k?If-None-Match=*", Some("NotImplemented")),
             ("PUT", "/bkt/k?Content-Type=a", Some("NotImplemented")),
             ("PUT", "/bkt/k?x-id=PutObject", None),
@@ -252,7 +269,7 @@ mod tests {
             ("PUT", "/bkt/k?x-id=", Some("InvalidArgument")),
             ("PUT", "/bkt/k?x-id=CopyObject", Some("InvalidArgument")),
             ("PUT", "/bkt/k?x-mine=1&response-content-type=a", None),
-            ("PUT", "/bkt/k?partNumber=1", Some("MethodNotAllowed")),
+            ("PUT", "/bkt/k?partNumber=1", Some("InvalidArgument")),
             ("PUT", "/bkt/k?tagging&versionId=null", None),
             ("PUT", "/bkt?prefix=a", Some("NotImplemented")),
             ("DELETE", "/bkt?prefix=a", Some("NotImplemented")),

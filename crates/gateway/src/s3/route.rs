@@ -58,12 +58,65 @@ pub(crate) fn route(request: &Request<'_>) -> Result<&'static Operation, Fault> 
         let works = |method: &&&str| {
             choose(method, request).is_some_and(|operation| operation.status != Status::NotYet)
         };
+        let named = selectors(request);
+        let resource = request.target().resource();
+        if let Some(error) = contradiction(&named, (method, resource), request) {
+            return error;
+        }
         let allowed: Vec<&str> = METHODS.iter().filter(works).copied().collect();
         Fault::new(FaultKind::MethodNotAllowed)
             .detail("Method", method)
-            .detail("ResourceType", request.target().resource().name())
+            .detail("ResourceType", resource_type(&named, resource))
             .text_header(header::ALLOW, &allowed.join(", "))
     })
+}
+
+/// The parameters of a request that choose an operation, in the order of the alphabet.
+fn selectors<'r>(request: &'r Request<'_>) -> Vec<&'r str> {
+    let names = request.query().0.iter().map(|(name, _)| name.as_str());
+    let mut named: Vec<_> = names
+        .filter(|name| SELECTORS.binary_search(name).is_ok())
+        .collect();
+    named.sort_unstable();
+    named
+}
+
+/// Parameters that no operation has together.
+fn contradiction(
+    named: &[&str],
+    (method, resource): (&str, Resource),
+    request: &Request<'_>,
+) -> Option<Fault> {
+    match named {
+        ["partNumber"] if method == "PUT" && resource == Resource::Object => {
+            let text = "This operation does not accept partNumber without uploadId";
+            let number = request.query().get("partNumber").unwrap_or_default();
+            Some(Fault::argument("partNumber", number, text))
+        }
+        [] | [_] | ["partNumber", "uploadId"] => None,
+        [first, ..] => Some(Fault::argument(
+            "ResourceType",
+            first,
+            format!("Conflicting query string parameters: {}", named.join(", ")),
+        )),
+    }
+}
+
+/// What S3 calls that which a request addresses, where it has a name of its own.
+fn resource_type(named: &[&str], resource: Resource) -> &'static str {
+    match (named, resource) {
+        (["acl"], _) => "ACL",
+        (["delete"], _) => "MULTI_OBJECT_DELETE",
+        (["location"], _) => "LOCATION",
+        (["partNumber", "uploadId"], _) => "PART",
+        (["restore"], _) => "RESTORE",
+        (["select"], _) => "SELECT",
+        (["tagging"], Resource::Object) => "OBJECT_TAGGING",
+        (["torrent"], _) => "TORRENT",
+        (["uploadId"], _) => "UPLOAD",
+        (["versioning"], _) => "VERSIONING",
+        _ => resource.name(),
+    }
 }
 
 /// The operation that the request would be with this method.

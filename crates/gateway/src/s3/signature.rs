@@ -124,11 +124,23 @@ fn old_signature(why: NoOldKey) -> String {
 }
 
 fn mismatched(m: Mismatch) -> Fault {
-    Fault::new(FaultKind::SignatureDoesNotMatch)
+    let error = Fault::new(FaultKind::SignatureDoesNotMatch)
         .detail("AWSAccessKeyId", m.access_key)
-        .detail("StringToSign", m.string_to_sign)
         .detail("SignatureProvided", m.signature)
-        .detail("CanonicalRequest", m.canonical_request)
+        .detail("StringToSignBytes", bytes(&m.string_to_sign))
+        .detail("StringToSign", m.string_to_sign);
+    match m.canonical_request.is_empty() {
+        true => error,
+        false => error
+            .detail("CanonicalRequestBytes", bytes(&m.canonical_request))
+            .detail("CanonicalRequest", m.canonical_request),
+    }
+}
+
+/// Each byte in hex: a client compares them with its own, and sees what no text shows.
+fn bytes(text: &str) -> String {
+    let bytes: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    bytes.join(" ")
 }
 
 fn region_set(got: &str, expected: String, query: bool) -> Fault {

@@ -62,9 +62,9 @@ impl Objects {
         let view = view.map_err(|error| crate::copy::of_source(error, &request.conditions))?;
         let len = view.len();
         // Unlike a read, a copy does not make do with fewer bytes than the range names.
-        if let Some((first, last)) = source.range.filter(|(_, last)| *last >= view.info.size) {
+        if source.range.is_some_and(|(_, last)| last >= view.info.size) {
             return Err(Error::InvalidArgument(format!(
-                "Range specified is not valid for source object of size: {}: bytes={first}-{last}",
+                "Range specified is not valid for source object of size: {}",
                 view.info.size
             )));
         }

@@ -86,7 +86,7 @@ fn part(element: &Element) -> Result<ListedForCompletion, Fault> {
     let number: u32 = number.parse().map_err(|_| FaultKind::MalformedXML)?;
     if number == 0 {
         return Err(Fault::argument(
-            "partNumber",
+            "PartNumber",
             "0",
             "PartNumber must be >= 1",
         ));

@@ -18,12 +18,15 @@ use crate::{
 pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     call.check_signed("copy objects")?;
     let key = call.object_key()?.clone();
-    let (bucket, source_key, version) = object_headers::copy_source(call)?;
+    let named = object_headers::copy_source(call)?;
+    let of_source = |error| object_headers::about_source(error, &named);
+    let (bucket, source_key, version) = (&named.0, &named.1, named.2);
     let permit = call
-        .permit_source(Action::GetObject, &bucket, (&source_key, version))?
-        .await?;
+        .permit_source(Action::GetObject, bucket, (source_key, version))?
+        .await
+        .map_err(of_source)?;
     if let Some(deed) = permit.deed() {
-        call.gateway.until_source(deed, &source_key).await?;
+        call.gateway.until_source(deed, source_key).await?;
     }
     let input = CopyInput {
         attributes: match replaces(call, names::METADATA_DIRECTIVE.as_str())? {
@@ -32,7 +35,9 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
         },
         tags: match replaces(call, names::TAGGING_DIRECTIVE.as_str())? {
             true => Some(object_headers::tags(call)?),
-            false => carried(call, &permit, (&bucket, &source_key, version)).await?,
+            false => carried(call, &permit, (bucket, source_key, version))
+                .await
+                .map_err(of_source)?,
         },
         list: lists::of_new(call)?,
         class: call.header(names::STORAGE_CLASS.as_str())?.is_some(),
@@ -41,7 +46,7 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     };
     let source = CopySource {
         permit: &permit,
-        key: &source_key,
+        key: source_key,
         version,
         conditions: object_headers::source_conditions(call)?,
     };
@@ -52,7 +57,14 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
         .await;
     let copied = match copied {
         Ok(copied) => copied,
-        Err(error) => return Err(call.copy_error(error, &permit).await),
+        Err(error) => {
+            let error = call.copy_error(error, &permit).await;
+            // With this condition the missing one may be the destination.
+            return Err(match call.headers.contains_key(header::IF_MATCH) {
+                true => error,
+                false => of_source(error),
+            });
+        }
     };
 
     let mut xml = XmlWriter::document("CopyObjectResult", 512);

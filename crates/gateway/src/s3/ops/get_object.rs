@@ -181,7 +181,9 @@ fn write_checksum(
     out: &mut HeaderMap,
 ) -> Result<(), Fault> {
     let mode = call.header(&names::CHECKSUM_MODE)?;
-    if !mode.is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")) || request.range.is_some() {
+    // The checksum is of all bytes, which is what comes where a range does not count.
+    let partial = request.part.is_none() && view.range.is_some();
+    if !mode.is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")) || partial {
         return Ok(());
     }
     match request.part {

@@ -26,6 +26,13 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
             Fault::argument("version-id-marker", text, "Invalid version id specified")
         })?),
     };
+    if let Some(text) = marker.filter(|_| request.after.is_none()) {
+        return Err(Fault::argument(
+            "version-id-marker",
+            text,
+            "A version-id marker cannot be specified without a key marker.",
+        ));
+    }
     let objects = &call.gateway.objects;
     let page = objects
         .list_versions(&call.permit, &request, after_version)

@@ -13,8 +13,8 @@ use crate::{
 
 pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let Some(form) = call.form.take() else {
-        return Err(Fault::with(
-            FaultKind::PreconditionFailed,
+        return Err(Fault::new(FaultKind::PreconditionFailed).detail(
+            "Condition",
             "Bucket POST must be of the enclosure-type multipart/form-data",
         ));
     };

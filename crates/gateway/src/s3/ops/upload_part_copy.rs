@@ -1,7 +1,7 @@
 //! UploadPartCopy: a part made of an object's bytes.
 
 use access::Action;
-use objects::PartSource;
+use objects::{Error, PartSource};
 use types::Timestamp;
 
 use crate::s3::{
@@ -14,21 +14,27 @@ use crate::{
     fault::Fault,
 };
 
+/// Which bytes of the source.
+const RANGE: &str = "x-amz-copy-source-range";
+
 pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     call.check_signed("copy objects")?;
     let key = call.object_key()?.clone();
     let upload = multipart::upload_id(call)?;
     let number = multipart::part_number(call)?;
-    let (bucket, source_key, version) = object_headers::copy_source(call)?;
+    let named = object_headers::copy_source(call)?;
+    let of_source = |error| object_headers::about_source(error, &named);
+    let (bucket, source_key, version) = (&named.0, &named.1, named.2);
     let permit = call
-        .permit_source(Action::GetObject, &bucket, (&source_key, version))?
-        .await?;
+        .permit_source(Action::GetObject, bucket, (source_key, version))?
+        .await
+        .map_err(of_source)?;
     if let Some(deed) = permit.deed() {
-        call.gateway.until_source(deed, &source_key).await?;
+        call.gateway.until_source(deed, source_key).await?;
     }
     let source = PartSource {
         permit: &permit,
-        key: &source_key,
+        key: source_key,
         version,
         conditions: object_headers::source_conditions(call)?,
         range: range(call)?,
@@ -39,7 +45,11 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
         .await;
     let copied = match copied {
         Ok(copied) => copied,
-        Err(error) => return Err(call.copy_error(error, &permit).await),
+        Err(Error::InvalidArgument(text)) => {
+            let range = call.header(RANGE)?.unwrap_or_default();
+            return Err(Fault::argument(RANGE, range, text));
+        }
+        Err(error) => return Err(of_source(call.copy_error(error, &permit).await)),
     };
 
     let mut xml = XmlWriter::document("CopyPartResult", 512);
@@ -63,8 +73,7 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
 
 /// Reads `bytes=first-last`; no other form is allowed here.
 fn range(call: &Call<'_>) -> Result<Option<(u64, u64)>, Fault> {
-    const NAME: &str = "x-amz-copy-source-range";
-    let Some(text) = call.header(NAME)? else {
+    let Some(text) = call.header(RANGE)? else {
         return Ok(None);
     };
     let read = || {
@@ -74,7 +83,7 @@ fn range(call: &Call<'_>) -> Result<Option<(u64, u64)>, Fault> {
     };
     read().map(Some).ok_or_else(|| {
         Fault::argument(
-            NAME,
+            RANGE,
             text,
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first \
              and last are the zero-based offsets of the first and last bytes to copy",
