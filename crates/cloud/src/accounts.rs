@@ -80,27 +80,7 @@ impl Registry {
         {
             return Err(CloudError::NoOperator(id.clone()));
         }
-        if let Some(same) = self
-            .accounts()
-            .iter()
-            .find(|a| a.name.eq_ignore_ascii_case(name))
-        {
-            let (id, name) = (&same.id, &same.name);
-            return Err(CloudError::Exists(format!(
-                "an account named {name} ({id})"
-            )));
-        }
-        if self
-            .state
-            .read()
-            .aliases
-            .account(&name.to_ascii_lowercase())
-            .is_some()
-        {
-            return Err(CloudError::Exists(format!(
-                "an account with the alias {name}"
-            )));
-        }
+        self.check_new_name(name)?;
         let id = loop {
             let id = format!("{:012}", self.random.next_u64() % 1_000_000_000_000);
             if !self.state.read().accounts.contains_key(&id) {
@@ -141,6 +121,23 @@ impl Registry {
         };
         self.change(turn, draft).await?;
         Ok(account)
+    }
+
+    /// Refuses what another account is called, in upper or lower case, or has as its alias.
+    fn check_new_name(&self, name: &str) -> Result<(), CloudError> {
+        let state = self.state.read();
+        let mut accounts = state.accounts.values();
+        if let Some(same) = accounts.find(|a| a.name.eq_ignore_ascii_case(name)) {
+            let (id, name) = (&same.id, &same.name);
+            let text = format!("an account named {name} ({id})");
+            return Err(CloudError::Exists(text));
+        }
+        match state.aliases.account(&name.to_ascii_lowercase()) {
+            None => Ok(()),
+            Some(_) => Err(CloudError::Exists(format!(
+                "an account with the alias {name}"
+            ))),
+        }
     }
 
     /// The account that a person means: one with this id, else the only one with this name, else an

@@ -47,8 +47,8 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), CloudErr
     Ok(())
 }
 
-/// Puts `new` beside the others, in place of those with the same keys. Of two new ones with the same
-/// key none may count: a policy has decided by one of them.
+/// Puts `new` beside the others, in place of those with the same keys. Of two new ones with the
+/// same key none may count: a policy has decided by one of them.
 pub(crate) fn add_tags(
     tags: &mut BTreeMap<String, String>,
     new: BTreeMap<String, String>,

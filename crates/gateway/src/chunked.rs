@@ -291,9 +291,9 @@ impl Decoder {
     }
 
     fn on_head(&mut self, line: &[u8]) -> Result<(), BodyError> {
-        let mut parts = line.split(|b| *b == b';').map(<[u8]>::trim_ascii);
-        let size = parse_size(parts.next().unwrap_or_default())?;
-        let signature = signature_in(parts)?;
+        let mut parts = line.split(|b| *b == b';');
+        let size = parse_size(parts.next().unwrap_or_default().trim_ascii_end())?;
+        let signature = signature_in(parts.map(<[u8]>::trim_ascii))?;
         if let Some(signatures) = &mut self.signatures {
             let signature = signature.ok_or(BodyError::Malformed("a chunk has no signature"))?;
             let signature = signature.try_into();

@@ -4,9 +4,9 @@
 //! The parser behind takes a bare LF for the end of a line, and other servers and proxies do not:
 //! whoever stands between them could make one request look like two. It drops what a target has
 //! from `#` on, which a proxy that decides by paths may compare; and the second of two equal
-//! lengths. The parser reports none of it, so the bytes are followed as they come: heads line by line, bodies by the length that their head
-//! says. Where the parser and this would disagree about a body the parser refuses the request and
-//! closes the connection.
+//! lengths. The parser reports none of it, so the bytes are followed as they come: heads line by
+//! line, bodies by the length that their head says. Where the parser and this would disagree about
+//! a body the parser refuses the request and closes the connection.
 
 /// Bytes of a line that are kept: enough to see which header it is, and its value where that
 /// matters. A length that takes more is refused: it has blanks or zeros in front that only hide it.

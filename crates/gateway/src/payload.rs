@@ -407,7 +407,7 @@ where
 /// one too.
 fn declared(headers: &HeaderMap) -> Result<Vec<String>, Fault> {
     let refuse = |text: &str| Err(Fault::with(FaultKind::InvalidRequest, text));
-    let Some(value) = headers.get("x-amz-trailer") else {
+    let Some(value) = access::first_header(headers, "x-amz-trailer") else {
         return Ok(Vec::new());
     };
     let text = value.to_str().unwrap_or_default().to_ascii_lowercase();

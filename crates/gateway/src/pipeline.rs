@@ -181,7 +181,8 @@ impl Gateway {
         }
     }
 
-    /// Answers a request whose head others read in another way. The connection ends with the answer.
+    /// Answers a request whose head others read in another way. The connection ends with the
+    /// answer.
     pub(crate) fn refuse_lines(&self, request: &http::Request<Incoming>) -> Response<ResponseBody> {
         let error = Fault::with(
             FaultKind::InvalidRequest,

@@ -489,10 +489,10 @@ mod tests {
     /// A decision by one of them, while the other is kept, would let a user give itself any tag.
     #[test]
     fn of_two_tags_with_one_key_none_allows_and_both_deny() {
-        let statement = |effect: &str, operator: &str, key: &str| {
+        let statement = |effect: &str, operator: &str, value: &str| {
             format!(
                 r#"{{"Effect": "{effect}", "Action": "s3:PutBucketTagging", "Resource": "*",
-                    "Condition": {{"{operator}": {{"{key}": ["dev", "true"]}}}}}}"#
+                    "Condition": {{"{operator}": {{"aws:RequestTag/dept": "{value}"}}}}}}"#
             )
         };
         let always = r#"{"Effect": "Allow", "Action": "*", "Resource": "*"}"#;
@@ -528,7 +528,7 @@ mod tests {
         };
         let (one, two) = ([("dept", "dev")], [("Dept", "dev"), ("dept", "ops")]);
         let swapped = [two[1], two[0]];
-        let allow = statement("Allow", "StringEquals", "aws:RequestTag/dept");
+        let allow = statement("Allow", "StringEquals", "dev");
         assert!(decides(&[&allow], &one));
         for tags in [&two, &swapped] {
             assert!(!decides(&[&allow], tags));
@@ -537,14 +537,14 @@ mod tests {
                 "StringEqualsIfExists",
                 "ForAnyValue:StringLike",
             ] {
-                let allow = statement("Allow", operator, "aws:RequestTag/dept");
+                let allow = statement("Allow", operator, "dev");
                 assert!(!decides(&[&allow], tags), "{operator}");
-                let deny = statement("Deny", operator, "aws:RequestTag/dept");
+                let deny = statement("Deny", operator, "dev");
                 assert!(!decides(&[&deny, always], tags), "{operator}");
                 // What allows by something else still does.
                 assert!(decides(&[&allow, always], tags), "{operator}");
             }
-            let absent = statement("Deny", "Null", "aws:RequestTag/dept");
+            let absent = statement("Deny", "Null", "true");
             assert!(decides(&[&absent, always], tags));
         }
     }

@@ -127,30 +127,7 @@ fn with_details(error: Error) -> Fault {
         Error::PreconditionFailed(condition) => {
             Fault::new(C::PreconditionFailed).detail("Condition", condition)
         }
-        Error::NotModified {
-            etag,
-            modified,
-            version,
-            fresh,
-        } => {
-            let mut answer = Fault::new(C::NotModified)
-                .text_header(header::ETAG, &etag.quoted())
-                .text_header(header::LAST_MODIFIED, &modified.http_date());
-            if let Some(fresh) = fresh {
-                for (name, text) in [
-                    (header::CACHE_CONTROL, fresh.cache_control),
-                    (header::EXPIRES, fresh.expires),
-                ] {
-                    if let Some(text) = text {
-                        answer = answer.text_header(name, &text);
-                    }
-                }
-            }
-            match version {
-                Some(version) => answer.fact(Fact::Version(version.to_string())),
-                None => answer,
-            }
-        }
+        Error::NotModified { .. } => not_modified(error),
         Error::InvalidRange { size } => Fault::new(C::InvalidRange)
             .detail("ActualObjectSize", size.to_string())
             .text_header(header::CONTENT_RANGE, &format!("bytes */{size}")),
@@ -170,6 +147,37 @@ fn with_details(error: Error) -> Fault {
             tracing::error!(error = %other, "a failure has no code of its own");
             C::InternalError.into()
         }
+    }
+}
+
+/// The answer to a condition under which the client has the object already, with the headers that a
+/// cache needs (RFC 9110, section 15.4.5).
+fn not_modified(error: Error) -> Fault {
+    let Error::NotModified {
+        etag,
+        modified,
+        version,
+        fresh,
+    } = error
+    else {
+        return FaultKind::InternalError.into();
+    };
+    let mut answer = Fault::new(FaultKind::NotModified)
+        .text_header(header::ETAG, &etag.quoted())
+        .text_header(header::LAST_MODIFIED, &modified.http_date());
+    if let Some(fresh) = fresh {
+        for (name, text) in [
+            (header::CACHE_CONTROL, fresh.cache_control),
+            (header::EXPIRES, fresh.expires),
+        ] {
+            if let Some(text) = text {
+                answer = answer.text_header(name, &text);
+            }
+        }
+    }
+    match version {
+        Some(version) => answer.fact(Fact::Version(version.to_string())),
+        None => answer,
     }
 }
 

@@ -50,12 +50,8 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
         version,
         conditions: object_headers::source_conditions(call)?,
     };
-    let copied = call
-        .gateway
-        .objects
-        .copy(&call.permit, &key, source, input)
-        .await;
-    let copied = match copied {
+    let objects = &call.gateway.objects;
+    let copied = match objects.copy(&call.permit, &key, source, input).await {
         Ok(copied) => copied,
         Err(error) => {
             let error = call.copy_error(error, &permit).await;
