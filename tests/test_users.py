@@ -847,11 +847,13 @@ def test_no_tag_is_decided_about_and_another_one_kept(cloud, account):
         for tags in (both, both[::-1]):
             for call, of in ((person.iam.tag_user, {"UserName": person.name}),
                              (person.iam.tag_policy, {"PolicyArn": arn})):
-                assert code(call, **of, Tags=tags) == "InvalidInput"
+                assert code(call, **of, Tags=tags) == "AccessDenied"
             # S3 keeps both of a bucket: no policy allows by either of them.
             assert code(person.s3.put_bucket_tagging, Bucket="tags-of-two-cases",
                         Tagging={"TagSet": tags}) == "AccessDenied"
         assert iam.list_user_tags(UserName=person.name)["Tags"] == dev
+    for call, of in ((iam.tag_user, {"UserName": person.name}), (iam.tag_policy, {"PolicyArn": arn})):
+        assert code(call, **of, Tags=both) == "InvalidInput"
     assert code(root.get_bucket_tagging, Bucket="tags-of-two-cases") == "NoSuchTagSet"
     root.put_bucket_tagging(Bucket="tags-of-two-cases", Tagging={"TagSet": both})
 

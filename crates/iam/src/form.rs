@@ -118,15 +118,13 @@ impl Form {
             };
             let value = self.get(&format!("{member}.Value"));
             let value = value.ok_or_else(|| invalid(&format!("{member}.Value is missing")))?;
-            // Policies compare keys without case: none may be read, and another one kept.
-            if pairs
-                .keys()
-                .any(|own: &String| own.eq_ignore_ascii_case(key))
-            {
-                let why = "two tags have the same key: upper and lower case make no difference";
-                return Err(IamError::new("InvalidInput", 400, why));
+            if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
+                return Err(IamError::new(
+                    "InvalidInput",
+                    400,
+                    "two tags have the same key",
+                ));
             }
-            pairs.insert(key.to_owned(), value.to_owned());
             count += 1;
         }
         self.check_whole(name, count, 2)?;
