@@ -306,6 +306,8 @@ def test_a_connection_that_ends_early_stores_nothing(cloud, known):
         text = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
     if text:
         assert element(text, "Code") == "IncompleteBody", text
+        assert element(text, "NumberBytesExpected") == "10"
+        assert element(text, "NumberBytesProvided") == "5"
     assert client.request("GET", f"/{BUCKET}/short")[0] == 404
 
 

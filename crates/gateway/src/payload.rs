@@ -169,7 +169,7 @@ where
 
     fn broken(&self, error: Box<dyn Error + Send + Sync>) -> BodyError {
         match (self.expected, error.downcast_ref::<hyper::Error>()) {
-            (Some(expected), Some(e)) if e.is_incomplete_message() => BodyError::Incomplete {
+            (Some(expected), Some(e)) if ends_early(e) => BodyError::Incomplete {
                 expected,
                 got: self.got,
             },
@@ -228,6 +228,16 @@ where
         let wanted = bytes_in(self.pace.rate, passed);
         self.got - got < wanted && self.pace.turn.as_ref().is_some_and(Turn::presses)
     }
+}
+
+/// Whether the client closed the connection, or its half of it, before the body was whole: hyper
+/// says so in one way within a head and in another within a body.
+fn ends_early(error: &hyper::Error) -> bool {
+    let cause = error
+        .source()
+        .and_then(|e| e.downcast_ref::<std::io::Error>());
+    error.is_incomplete_message()
+        || cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::UnexpectedEof)
 }
 
 /// How many bytes a rate brings in a time.

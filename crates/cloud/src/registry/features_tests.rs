@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use types::{
-    BucketName, DeedError, Deeds, Features, Forwarder, RegionId, Replica, Writes,
+    BucketName, CertificateSerial, DeedError, Deeds, Features, Forwarder, RegionId, Replica,
+    Writes,
     features::{FEATURES_MAX, Need, SEALED_REPLICAS, UNRENEWED, WRITES_ANY},
 };
 
 use super::{
-    follow_tests::{Cloud, ROOT, bucket, follower, open},
+    follow_tests::{Cloud, ROOT, announcement, bucket, follower, issued, open},
     *,
 };
 use crate::{Ask, PlacementChange, RegistryAnswer, features::check};
@@ -269,4 +270,28 @@ async fn the_registrys_region_announces_its_own() {
     let keeper = open(rows, "first", 2, Keeper::Here).await;
     keeper.open_own_region(&own, &at).await.unwrap();
     assert_eq!(keeper.region("first").unwrap().features(), Features::own());
+}
+
+/// What every region must know waits for one that stays behind, or says so, only while that region
+/// has a good certificate.
+#[tokio::test]
+async fn a_region_whose_certificates_were_taken_back_holds_up_no_change() {
+    let cloud = Cloud::new().await;
+    let (keeper, acme) = (&cloud.keeper, cloud.tenant("acme").await);
+    let all = Some(Features::own().names());
+    cloud.asks_as("third", all).await;
+    let alias = async || keeper.create_alias(ROOT, &acme, "acme-prod").await;
+    let refused = alias().await.unwrap_err().to_string();
+    assert!(refused.contains("dhow region revoke second"), "{refused}");
+    let (second, key) = (region("second"), announcement(2).public_key);
+    let new = issued(7);
+    let renewed = keeper.record_issued(&second, &new, &key, "4a01");
+    renewed.await.unwrap();
+    let first = CertificateSerial::parse("4a01").unwrap();
+    let revoked = keeper.revoke_certificates(ROOT, "second", Some(&first));
+    revoked.await.unwrap();
+    assert!(alias().await.is_err(), "the other one is good");
+    let revoked = keeper.revoke_certificates(ROOT, "second", None);
+    revoked.await.unwrap();
+    alias().await.unwrap();
 }
