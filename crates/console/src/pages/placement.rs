@@ -406,6 +406,7 @@ fn copy(call: &Call<'_>, bucket: &Value, id: &str, held: Option<Held>) -> Markup
     let behind = copy.get("behind").and_then(Value::as_u64);
     let seeded = copy.get("seeded").and_then(Value::as_u64);
     match (value::yes(copy, "connected"), behind, seeded) {
+        (false, None, None) => badge(Tone::Warn, &call.t("has not asked the home yet")),
         (false, ..) => badge(Tone::Bad, &call.t("has not asked the home for a minute")),
         (true, Some(0), _) => badge(Tone::Good, &call.t("same as the home")),
         (true, Some(behind), _) => {

@@ -32,19 +32,22 @@ const PLACED: &str = "The placement has changed. Below you see how far each regi
 /// What a page waits for, in a text that changes with it; empty where there is nothing.
 fn waits(bucket: &Value) -> String {
     let mut all = Vec::new();
-    for copy in value::list(bucket, "replica_status") {
-        let is_filled = copy.get("behind").is_some_and(|behind| !behind.is_null());
-        if value::yes(copy, "connected") && !is_filled {
-            let seeded = value::number(copy, "seeded");
-            all.push(format!("{} {seeded}", value::text(copy, "region")));
-        }
+    for replica in value::list(bucket, "replica_status") {
+        // A replica that was just added has not asked the home yet: this is waited for too.
+        let how = match replica.get("behind").and_then(Value::as_u64) {
+            _ if !value::yes(replica, "connected") => "away".to_owned(),
+            Some(0) => continue,
+            Some(_) => "behind".to_owned(),
+            None => value::number(replica, "seeded").to_string(),
+        };
+        all.push(format!("{} {how}", value::text(replica, "region")));
     }
     // Whoever has just been placed here is not known at the home yet.
     let known = value::list(bucket, "replica_status");
     for replica in value::list(bucket, "replicas") {
         let id = value::text(replica, "region");
         let is_known = bucket.get("replica_status").is_some();
-        if is_known && !known.iter().any(|copy| value::text(copy, "region") == id) {
+        if is_known && !known.iter().any(|one| value::text(one, "region") == id) {
             all.push(format!("{id} new"));
         }
     }
@@ -141,8 +144,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_waits_for_copies_and_receipts_and_then_no_more() {
+    fn a_page_waits_for_replicas_and_receipts_and_then_no_more() {
         let copy = |behind: Value| json!({ "region": "b", "connected": true, "behind": behind, "seeded": 3 });
+        let new = json!({ "region": "b", "connected": false, "behind": null, "seeded": null });
         let of = |copies: Vec<Value>, receipt: Value| {
             json!({
                 "replicas": [{ "region": "b" }],
@@ -152,8 +156,10 @@ mod tests {
         };
         let said = json!({ "entry": 4 });
         assert_eq!(waits(&of(vec![copy(json!(null))], said.clone())), "b 3");
-        assert_eq!(waits(&of(vec![copy(json!(2))], json!(null))), "c leaves");
-        assert_eq!(waits(&of(vec![copy(json!(2))], said)), "");
+        assert_eq!(waits(&of(vec![new], said.clone())), "b away");
+        assert_eq!(waits(&of(vec![copy(json!(2))], said.clone())), "b behind");
+        assert_eq!(waits(&of(vec![copy(json!(0))], json!(null))), "c leaves");
+        assert_eq!(waits(&of(vec![copy(json!(0))], said)), "");
         assert_eq!(waits(&json!({ "replicas": [] })), "");
     }
 }
