@@ -42,6 +42,8 @@ bugs=(
   "admission-first-come|gateway|admission::"
   "acknowledged-forgotten|own_writes|what_was_written"
   "features-unchecked|cloud|features_tests::a_placement"
+  "features-lost-by-a-word|cloud|features_tests::a_region_loses"
+  "keys-for-who-cannot-enforce|cloud|evil_tests::p5_no_region_stops"
   "addresses-unchecked|cloud|rekey_tests::a_region_is_reached"
   "rekey-leaves-certificates|cloud|rekey_tests::a_new_key"
   "revoked-on-disk-first|cloud|withdrawn_tests::"

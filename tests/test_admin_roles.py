@@ -48,6 +48,7 @@ MATRIX = {
     "PlanDrain": (NO, NO, NO, ALL, NO),
     "OpenRegion": (NO, NO, OWN, ALL, NO),
     "CloseRegion": (NO, NO, NO, ALL, NO),
+    "StepBackRegion": (NO, NO, NO, ALL, NO),
     "RevokeCertificate": (NO, NO, NO, ALL, NO),
     "RekeyRegion": (NO, NO, NO, ALL, NO),
     "AllowAddresses": (NO, NO, NO, ALL, NO),
@@ -80,6 +81,7 @@ NOT_DONE = {
     ("DrainRegion", "other"): 409,  # planned only
     ("OpenRegion", "other"): 409,
     ("CloseRegion", "own"): 400,  # it keeps the registry
+    ("StepBackRegion", "own"): 409,
     ("PromoteBucket", "own"): 409,  # the home answers
     ("PromoteBucket", "other"): 409,
 }
@@ -254,6 +256,7 @@ REQUESTS = {
     "OpenRegion": (EACH, region_call("POST", "/open")),
     "CloseRegion": (EACH, region_call("POST", "/close")),
     "RevokeCertificate": (EACH, region_call("POST", "/revoke", {"serial": "0a"})),
+    "StepBackRegion": (EACH, region_call("POST", "/step-back")),
     "RekeyRegion": (EACH, region_call("POST", "/rekey", {})),
     "AllowAddresses": (EACH, region_call("POST", "/allow", {"addresses": []})),
     "ListBuckets": (ONE, plain("GET", "buckets")),

@@ -119,6 +119,12 @@ def victims(fleet):
     return {name: fleet.json("bucket", "show", name) for name in ("lawful", "private", "vault")}
 
 
+def changes_from(fleet, start):
+    """The question for changes, as ME's own release asks it."""
+    known = fleet.json("region", "show", ME)["features"]
+    return {"changes": {"from": start, "wait_ms": 0, "features": known}}
+
+
 def registry_questions(victims, fleet):
     """What a region asks of the registry, in the name of others."""
     owner = victims["lawful"]["owner"]
@@ -636,7 +642,8 @@ def test_p5_a_region_is_given_no_key_of_who_never_came_there(fleet, evil):
     told = lambda question: json.dumps(registry.tell("registry", question)[1])
     length, everything = len(fleet.audit()), ""
     for start in range(0, length, 50):
-        everything += told({"changes": {"from": start, "wait_ms": 0}})
+        everything += told(changes_from(fleet, start))
+    assert '"keys"' in everything
     everything += told({"keys": {"after": ""}})
     keys = [step.hex() for step in chain(own[1], day, ME)[2:]]
     assert not [key for key in keys if key in everything]
@@ -661,6 +668,42 @@ def test_p5_a_region_is_given_no_key_of_who_never_came_there(fleet, evil):
     # The customer comes, and is served at once, also by a client that signs for ME alone.
     assert [b["Name"] for b in fleet.s3(ME, own).list_buckets()["Buckets"]] == ["strangers"]
     assert any(in_memory(fleet.regions[ME]["pid"], steps).values())
+
+
+def test_p5_a_region_that_forgets_its_features_stops_nobody(fleet, evil):
+    """ME says that its release is older than it was, and invents names: nothing is put on record,
+    and what binds accounts is set and taken back all the same."""
+    account, root = named_account(fleet, "unstopped")
+    admin, iam, registry = Admin(fleet), iam_for(fleet, root), evil(FIRST)
+    known = fleet.json("region", "show", ME)["features"]
+    length = len(fleet.audit())
+    plain = {"changes": {"from": 0, "wait_ms": 0}}
+    for less in ({}, {"features": []}, {"features": ["a-name-of-its-own"]}):
+        got, told = registry.tell("registry", {"changes": {**plain["changes"], **less}})
+        assert got == 200 and f"dhow region step-back {ME}" in told["refused"], told
+    for n in range(20):
+        invented = [f"invented-{n}-{k}" for k in range(100)]
+        ask = {"changes": {"from": length, "wait_ms": 0, "features": [*known, *invented]}}
+        assert "changes" in registry.tell("registry", ask)[1]
+    registry.tell("registry", plain)
+    assert fleet.json("region", "show", ME)["features"] == known
+    assert not [e for e in fleet.audit()[length:] if e["actor"] == f"region {ME}"]
+    deny = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "s3:DeleteBucket",
+                                                   "Resource": "*"}}
+    of_account = f"accounts/{account}/"
+    for what, ask in (("guard-policy", {"policy": json.dumps(deny)}),
+                      ("access", {"public_access_block": ["BlockPublicAcls"]}),
+                      ("access", {"signatures": "v4a"}), ("access", {"signatures": "any"}),
+                      ("guard-policy", {"remove": True})):
+        registry.tell("registry", plain)
+        got, answer = admin.call("POST", of_account + what, ask)
+        assert got == 200, (what, answer)
+    registry.tell("registry", plain)
+    user(iam, "made", ("Deny", "s3:*", "*"))
+    iam.create_role(RoleName="made", AssumeRolePolicyDocument=trust(account))
+    iam.create_account_alias(AccountAlias="unstopped-alias")
+    # It says again what it knows, and is told again.
+    assert "changes" in registry.tell("registry", changes_from(fleet, length))[1]
 
 
 def test_p5_a_region_changes_no_identity_and_no_older_one_comes_back(fleet, evil):
@@ -694,7 +737,7 @@ def test_p5_a_region_changes_no_identity_and_no_older_one_comes_back(fleet, evil
     # What ME knows by now, word by word.
     older = [registry.ask("POST", PATHS["registry"], json.dumps(question).encode())
              for question in ({"keys": {"after": ""}}, {"roles": {"after": ""}},
-                              {"changes": {"from": len(fleet.audit()) - 9, "wait_ms": 0}})]
+                              changes_from(fleet, len(fleet.audit()) - 9))]
     assert all(got == 200 for got, _ in older) and b"ids-at-eu/*" in older[0][1]
     shown = lambda: [iam.list_users()["Users"], iam.list_roles()["Roles"],
                      iam.list_user_policies(UserName="ann")["PolicyNames"],
@@ -945,7 +988,7 @@ def test_p6_no_changed_entry_of_the_registry_is_taken_over(fleet, evil, tmp_path
     length = len(fleet.audit())
     for name in ("later-one", "later-two"):
         fleet.bucket(name, FIRST, ME)
-    got, told = evil(FIRST).tell("registry", {"changes": {"from": length, "wait_ms": 0}})
+    got, told = evil(FIRST).tell("registry", changes_from(fleet, length))
     assert got == 200
     changes = told["changes"]["changes"]
     # A region may have announced something beside them.

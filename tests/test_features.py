@@ -36,11 +36,26 @@ def restarted(second, *withheld):
     second.start()
 
 
+def stepped_back(keeper, second, *withheld):
+    """The same, once the owner of the cloud has accepted it."""
+    shown = lambda: keeper.cli_json("region", "show", "second-1", "--json")
+    known = features(keeper)
+    restarted(second, *withheld)
+    eventually(lambda: shown()["withheld"])
+    assert "dhow region step-back second-1" in shown()["withheld"]
+    assert features(keeper) == known
+    assert "open (withheld)" in keeper.cli("region", "list").stdout
+    assert "changes and keys are withheld from second-1" in keeper.cli("doctor", check=False).stdout
+    keeper.cli("region", "step-back", "second-1")
+    eventually(lambda: not shown()["withheld"])
+    eventually(lambda: features(keeper) == sorted(set(known) - set(withheld)))
+
+
 def test_a_placement_waits_for_the_release_that_knows_it(cloud):
     keeper, second = cloud
     known = features(keeper)
     assert "writes-any" in known and known == features(keeper, "first-1")
-    restarted(second, "writes-any", "sealed-replicas")
+    stepped_back(keeper, second, "writes-any", "sealed-replicas")
     less = [name for name in known if name not in ("writes-any", "sealed-replicas")]
     eventually(lambda: features(keeper) == less)
     listed = {r["id"]: r["features"] for r in keeper.cli_json("region", "list", "--json")}
@@ -66,13 +81,13 @@ def test_a_region_that_steps_back_is_named(cloud):
     keeper.cli("bucket", "create", "papers", "--home", "first-1", "--replica", "second-1",
                "--writes", "any")
     known = features(keeper)
-    restarted(second, "writes-any")
-    eventually(lambda: features(keeper) != known)
+    stepped_back(keeper, second, "writes-any")
     found = keeper.cli("doctor", check=False).stdout
     assert "buckets are placed in second-1 that need what the release there does not know" in found
     entries = [e for e in keeper.cli_json("audit", "show", "--json")
                if e["action"] == "region.features"]
     assert {e["actor"] for e in entries} == {"region second-1"}
+    assert any(e["action"] == "region.step_back" for e in keeper.cli_json("audit", "show", "--json"))
     # It stays where it is, and may leave.
     keeper.cli("bucket", "place", "papers", "--writes", "home")
     restarted(second)

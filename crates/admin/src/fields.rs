@@ -458,12 +458,17 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must(
                 "features",
                 TEXTS,
-                "What its release knows that placements can need, as it announced last.",
+                "What its release knows that accounts and placements can need.",
             ),
             may(
                 "refused",
                 Text,
                 "Why what it last announced was refused; empty otherwise.",
+            ),
+            may(
+                "withheld",
+                Text,
+                "Why the registry withholds changes and keys from it; empty otherwise.",
             ),
             may("buckets", Count, "How many it holds."),
             may(

@@ -170,6 +170,8 @@ operations! {
     /// Say at which hosts and networks a region may be reached.
     AllowAddresses POST "regions/{id}/allow" ChangeRegions
         None, Some(fields::ALLOW), One("Region");
+    /// Accept that a region runs an older release than before.
+    StepBackRegion POST "regions/{id}/step-back" ChangeRegions None, None, One("Region");
     /// List buckets and where they are placed.
     ListBuckets GET "buckets" ListBuckets None, None, Many("Bucket");
     /// Show a bucket and how its replicas are doing.

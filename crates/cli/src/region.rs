@@ -101,6 +101,12 @@ pub enum Region {
         #[command(flatten)]
         which: Which,
     },
+    /// Accept that a region runs an older release than before.
+    ///
+    /// The registry keeps what a region's release knows, and answers no questions of one that
+    /// knows less than it said before. After this it takes what the region announces next. Start
+    /// the older release first.
+    StepBack(One),
     /// Close a region for good: no other region accepts it any more. Refused while it is in the
     /// placement of any bucket.
     Close(One),
@@ -371,6 +377,7 @@ impl Region {
             Self::Show(one) => one.call(None)?,
             Self::Drain(drain) => return drain.run(),
             Self::Reopen(one) => one.call(Some("open"))?,
+            Self::StepBack(one) => one.call(Some("step-back"))?,
             Self::Close(one) => one.call(Some("close"))?,
             Self::Rekey {
                 id,

@@ -23,6 +23,7 @@ pub fn print_one(shown: &Value) {
         ("Peers", text(shown, "peer")),
         ("Addresses", addresses(shown)),
         ("Refused", text(shown, "refused")),
+        ("Withheld", text(shown, "withheld")),
         ("Public key", text(shown, "public_key")),
         (
             "Buckets",
@@ -81,13 +82,18 @@ fn or_dash(text: String) -> String {
 pub fn print_table(regions: &[Value]) {
     let row = |r: &Value| {
         let keeps = r.get("keeps_registry").and_then(Value::as_bool) == Some(true);
+        let withheld = if text(r, "withheld").is_empty() {
+            ""
+        } else {
+            " (withheld)"
+        };
         let mark = if keeps { " (registry)" } else { "" };
         [
             format!("{}{mark}", text(r, "id")),
             text(r, "city"),
             text(r, "jurisdiction"),
             text(r, "operator"),
-            status(r),
+            format!("{}{withheld}", status(r)),
             reachable(r).to_owned(),
             or_dash(text(r, "last_seen")),
             or_dash(r.get("buckets").map(Value::to_string).unwrap_or_default()),

@@ -2,11 +2,7 @@
 
 use access::{Identity, NewBuckets, PublicAccessBlock, signature::Statement};
 use serde_json::json;
-use types::{
-    AccessKeyId, AccountId, Actor, Jurisdiction, Random,
-    features::{ACCESS_LISTS, ASYMMETRIC_SIGNATURES},
-    is_plain_text,
-};
+use types::{AccessKeyId, AccountId, Actor, Jurisdiction, Random, is_plain_text};
 
 use crate::{
     Account, CloudError, KeyInfo, KeyStatus, NewKey, Registry,
@@ -217,7 +213,7 @@ impl Registry {
     /// Changes what all buckets of an account refuse, and what its new ones begin with.
     ///
     /// # Errors
-    /// `Refused` while a region would not act by it.
+    /// `Refused` for two ways of signing that exclude each other.
     pub async fn set_account_access(
         &self,
         actor: &Actor,
@@ -250,13 +246,6 @@ impl Registry {
         }
         if account == before && !self.is_unwritten(&Account::key(id)) {
             return Ok(account);
-        }
-        {
-            let state = self.state.read();
-            state.check_all_know(self.own(), ACCESS_LISTS)?;
-            if account.requires_asymmetric {
-                state.check_all_know(self.own(), ASYMMETRIC_SIGNATURES)?;
-            }
         }
         let draft = Draft {
             actor: actor.clone(),

@@ -2,7 +2,7 @@
 //! registry's region has them.
 
 use serde_json::json;
-use types::{AccountId, Actor, features::ACCOUNT_ALIASES};
+use types::{AccountId, Actor};
 
 use crate::{
     CloudError, Registry,
@@ -50,7 +50,6 @@ impl Registry {
         let turn = self.turn().await;
         {
             let state = self.state.read();
-            state.check_all_know(self.own(), ACCOUNT_ALIASES)?;
             let found = state.accounts.get(&**account);
             let found = found.ok_or_else(|| CloudError::NoAccount(account.clone()))?;
             if !found.caller_kind().keeps_data() {

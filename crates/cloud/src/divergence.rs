@@ -21,6 +21,21 @@ const DIVERGENT_BYTES_MAX: usize = 32 << 10;
 const HASHED: &str = "hmac-sha256:";
 
 impl Registry {
+    /// A bucket's home reports what a region came back with.
+    pub(crate) async fn answer_divergence(
+        &self,
+        from: &RegionId,
+        name: &str,
+        other: &str,
+        epoch: u64,
+        keys: &[String],
+    ) -> Result<RegistryAnswer, CloudError> {
+        let name = BucketName::new(name).map_err(|e| CloudError::Invalid(e.to_string()))?;
+        let other = RegionId::new(other);
+        let reported = self.record_divergence(from, &name, &other, epoch, keys);
+        reported.await.map(|()| RegistryAnswer::Done)
+    }
+
     /// Puts on record that a region came back with versions of these keys which the bucket's home
     /// had not.
     pub async fn report_divergence(

@@ -56,6 +56,7 @@ mod uses;
 mod verifiers;
 mod warrant;
 mod withdraw;
+mod withheld;
 mod words;
 
 pub use accounts::{AccessChange, AccountKind};

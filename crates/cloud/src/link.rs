@@ -324,6 +324,9 @@ impl Registry {
         if !may || !self.keeps() {
             return RegistryAnswer::Refused(format!("region {from} is not part of the cloud here"));
         }
+        if let Some(why) = self.refuses_withheld(from, &ask) {
+            return RegistryAnswer::Refused(why);
+        }
         let answered = match ask {
             Ask::Changes {
                 from: first,
@@ -332,8 +335,10 @@ impl Registry {
                 features,
             } => {
                 self.asked_by(from, first, receipt.as_ref()).await;
-                self.announced(from, features.as_deref()).await;
-                self.answer_changes(from, first, wait_ms).await
+                match self.announced(from, features.as_deref()).await {
+                    None => self.answer_changes(from, first, wait_ms).await,
+                    Some(why) => Ok(self.withhold(from, why)),
+                }
             }
             Ask::Keys { after } => Ok(self.answer_keys(from, &after)),
             Ask::Roles { after } => Ok(self.answer_roles(from, &after)),
@@ -461,6 +466,11 @@ impl Registry {
         };
         let (mut sent, mut bytes) = (Vec::new(), 0);
         for change in changes {
+            match state.unreadable(&change, to) {
+                Some(why) if sent.is_empty() => return Ok(self.withhold(to, why)),
+                Some(_) => break,
+                None => {}
+            }
             bytes += change.bytes();
             let left = room.0;
             let one = told(change, &mut room);
@@ -475,6 +485,7 @@ impl Registry {
                 break;
             }
         }
+        self.withholds_no_more(to);
         Ok(RegistryAnswer::Changes {
             length: state.length(),
             receipt,
@@ -586,20 +597,6 @@ impl Registry {
             Some(home) => Err(format!("the customer asked for it in region {home}")),
             None => Ok(()),
         }
-    }
-
-    async fn answer_divergence(
-        &self,
-        from: &RegionId,
-        name: &str,
-        other: &str,
-        epoch: u64,
-        keys: &[String],
-    ) -> Result<RegistryAnswer, CloudError> {
-        let name = BucketName::new(name).map_err(|e| CloudError::Invalid(e.to_string()))?;
-        let other = RegionId::new(other);
-        let reported = self.record_divergence(from, &name, &other, epoch, keys);
-        reported.await.map(|()| RegistryAnswer::Done)
     }
 
     async fn answer_remove(

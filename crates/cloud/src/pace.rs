@@ -26,6 +26,12 @@ const OWN: Share = Share {
     burst: 2000,
     per_minute: 120,
 };
+/// What a region puts on record about itself: where it is reached, and what its build knows. Each
+/// start of an honest region brings one such entry at most.
+const ITSELF: Share = Share {
+    burst: 100,
+    per_minute: 2,
+};
 /// What one region puts on record about one bucket: each entry is in the chain of somebody's
 /// bucket for good.
 const ABOUT: Share = Share {
@@ -83,6 +89,8 @@ enum Whose {
     Account(String),
     /// What a region does itself.
     Region(RegionId),
+    /// What a region says about itself.
+    Itself(RegionId),
     /// What a region says about one bucket.
     About(RegionId, String),
     /// What a bucket's home says of what others came back with.
@@ -170,6 +178,9 @@ impl Pace {
                     Whose::Region(region.clone()),
                     Whose::CameBack(region.clone(), subject.to_owned()),
                 ],
+                "region.announce" | "region.features" => {
+                    vec![Whose::Region(region.clone()), Whose::Itself(region.clone())]
+                }
                 _ => vec![Whose::Region(region.clone())],
             },
             // A region's word is not the operator: it has the share of all who come through it.
@@ -212,6 +223,7 @@ impl Inner {
                 burst: self.limits.region.burst.min(OWN.burst),
                 per_minute: self.limits.region.per_minute.min(OWN.per_minute),
             },
+            Whose::Itself(_) => ITSELF,
             Whose::About(..) => ABOUT,
             Whose::CameBack(..) => CAME_BACK,
             Whose::Reads(_) => READS,
@@ -277,6 +289,7 @@ impl Inner {
         let who = match whose {
             Whose::Account(id) => format!("account {id}"),
             Whose::Region(id) | Whose::Reads(id) => format!("region {id}"),
+            Whose::Itself(id) => format!("region {id} about itself"),
             Whose::About(id, bucket) | Whose::CameBack(id, bucket) => {
                 format!("region {id} about bucket {bucket}")
             }

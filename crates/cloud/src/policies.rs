@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use access::policy::DocumentKind;
 use serde_json::json;
-use types::{AccountId, Actor, features::IDENTITIES};
+use types::{AccountId, Actor};
 
 use crate::{
     CloudError, Registry, UserInfo,
@@ -251,7 +251,6 @@ impl Registry {
             )));
         }
         let state = self.state.read();
-        state.check_all_know(self.own(), IDENTITIES)?;
         match state.accounts.get(&**account) {
             Some(found) if found.caller_kind().keeps_data() => Ok(()),
             Some(_) => Err(CloudError::Refused(

@@ -34,6 +34,7 @@ use crate::{
     verifiers::Derived,
     warrant::ReadsRequests,
     withdraw::outdate,
+    withheld::AllWithheld,
 };
 
 const PAGE_ROWS: usize = 250;
@@ -118,6 +119,8 @@ pub struct Registry {
     pub(crate) replays: Mutex<Replays>,
     /// When access keys were last used.
     pub(crate) uses: Uses,
+    /// Regions from which changes are withheld, where the registry is kept.
+    pub(crate) withheld: AllWithheld,
     /// The keys of rows that take rights away in memory and are not on the disk.
     pub(crate) unwritten: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -199,6 +202,7 @@ impl Registry {
             introductions: Introductions::default(),
             replays: Mutex::new(replays),
             uses: Uses::default(),
+            withheld: AllWithheld::default(),
             unwritten: Arc::default(),
             changing: Arc::default(),
         }

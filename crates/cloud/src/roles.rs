@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use access::policy::{self, Document, DocumentKind};
 use serde_json::json;
-use types::{AccountId, Actor, features::ROLES};
+use types::{AccountId, Actor};
 
 use crate::{
     CloudError, Registry,
@@ -366,7 +366,6 @@ impl Registry {
         check_description(&new.description)?;
         check_session(new.max_session_s)?;
         check_boundary(state, account, new.boundary.as_ref())?;
-        state.check_all_know(self.own(), ROLES)?;
         let found = state.accounts.get(&**account);
         let found = found.ok_or_else(|| CloudError::NoAccount(account.clone()))?;
         if !found.caller_kind().keeps_data() {

@@ -115,6 +115,7 @@ impl State {
         let held = self.roles.get(id)?;
         let may_know = self.may_know_users(&held.record.account, region);
         let knows = self.knows(region, ROLES) && may_know;
+        let knows = knows && self.unenforced(&held.record.account, region).is_none();
         knows.then(|| SentRole::of(self, &held.record))
     }
 

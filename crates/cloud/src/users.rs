@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use access::policy::{Document, DocumentKind};
 use serde_json::json;
-use types::{AccountId, Actor, features::IDENTITIES};
+use types::{AccountId, Actor};
 
 use crate::{
     CloudError, KeyInfo, KeyStatus, NewKey, Registry,
@@ -235,7 +235,6 @@ impl Registry {
         check_name(&new.name, NAME_MAX)?;
         check_path(&new.path)?;
         check_tags(&new.tags)?;
-        state.check_all_know(self.own(), IDENTITIES)?;
         let found = state.accounts.get(&**account);
         let found = found.ok_or_else(|| CloudError::NoAccount(account.clone()))?;
         if !found.caller_kind().keeps_data() {

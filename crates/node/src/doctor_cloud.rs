@@ -13,7 +13,7 @@ use types::Timestamp;
 
 use crate::{
     doctor::{Finding, Level},
-    figures::LACKING,
+    figures::{LACKING, WITHHELD},
     link::{self, Membership},
     metrics::{NOT_RENEWED, PROMISES},
 };
@@ -161,6 +161,7 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
     }
     findings.extend(peers(samples));
     findings.extend(features(samples));
+    findings.extend(withheld(samples));
     findings.extend(homes(samples));
     let expires = samples.one("dhow_certificate_expires_timestamp_seconds");
     findings.extend(expires.map(|at| certificate(at, now, true)));
@@ -221,6 +222,23 @@ fn features(samples: &Samples) -> Option<Finding> {
             ),
             "upgrade Dhow in that region, or change where these buckets are placed; `dhow region \
              show NAME --json` lists what it knows",
+        )
+    })
+}
+
+/// Whether the registry withholds changes from no region.
+fn withheld(samples: &Samples) -> Option<Finding> {
+    let behind = samples.labels(WITHHELD, "region", |refused| refused > 0.0);
+    (!behind.is_empty()).then(|| {
+        Finding::bad(
+            "releases",
+            Level::Warn,
+            format!(
+                "changes and keys are withheld from {}, whose release does not know what it must",
+                behind.join(", ")
+            ),
+            "upgrade Dhow in that region, or accept the older release with `dhow region step-back \
+             NAME`; `dhow region show NAME` says what is missing",
         )
     })
 }
@@ -415,6 +433,7 @@ mod tests {
                     dhow_certificate_expires_timestamp_seconds 9000000\ndhow_engine_fenced 0\n\
                     dhow_registry_heard_timestamp_seconds 999990\ndhow_clock_off 0\n\
                     dhow_region_lacks_features{region=\"a\"} 0\n\
+                    dhow_region_withheld{region=\"a\"} 0\n\
                     dhow_promise_milliseconds{region=\"a\"} 900\ndhow_homes_not_renewed 0\n\
                     dhow_replication_following{bucket=\"b\",source=\"a\"} 1\n\
                     dhow_rules_refused{bucket=\"b\",destination=\"c\"} 0\n\
@@ -436,6 +455,12 @@ mod tests {
                 "lacks_features{region=\"a\"} 2",
                 "features",
                 "in a",
+            ),
+            (
+                "withheld{region=\"a\"} 0",
+                "withheld{region=\"a\"} 2",
+                "releases",
+                "from a",
             ),
             ("} 900", "} 0", "homes", "no promise of a"),
             ("renewed 0", "renewed 2", "homes", "2 buckets wait"),

@@ -16,6 +16,9 @@ use crate::{region::Region, stored::Amount};
 /// Read by `dhow doctor` too.
 pub const LACKING: &str = "dhow_region_lacks_features";
 
+/// The same.
+pub const WITHHELD: &str = "dhow_region_withheld";
+
 struct Standing {
     region: Arc<Region>,
     reserve_bytes: u64,
@@ -179,6 +182,10 @@ impl Standing {
             .map(|one| (one.region.to_string(), one.buckets))
             .collect();
         each(encoder, (LACKING, help), "region", &lacking)?;
+        let help = "Questions for changes of the region that the registry refused since the last \
+            one that it answered, as its release does not know what it must.";
+        let withheld = region.registry.withheld_questions();
+        each(encoder, (WITHHELD, help), "region", &withheld)?;
         let help = "When the other region last answered.";
         let name = "dhow_region_last_seen_timestamp_seconds";
         each(encoder, (name, help), "region", &last)?;

@@ -91,6 +91,7 @@ impl Source {
             What::ByRule { to, .. } | What::BodyByRule { to, .. } => {
                 let to = BucketName::new(to).map_err(refused)?;
                 let destination = self.regions.deed(&to).ok_or_else(outside)?;
+                self.enforced(&destination, from)?;
                 let sending = authorize_rule_sending(deed, &destination, &here, from);
                 sending.map(|_| Admitted::Rule).map_err(refused)
             }
@@ -101,7 +102,11 @@ impl Source {
             | What::Version { .. }
             | What::Lacking { .. } => match deed.holding(&from.region) {
                 Holding::Sealed => self.sealed(deed, from),
-                _ => self.copy(deed, from),
+                Holding::Nothing => self.copy(deed, from),
+                Holding::Home | Holding::Replica => {
+                    self.enforced(deed, from)?;
+                    self.copy(deed, from)
+                }
             },
             What::Lease { .. } | What::Unwrap { .. } => match deed.holding(&from.region) {
                 Holding::Sealed => self.sealed(deed, from),
@@ -111,6 +116,11 @@ impl Source {
             What::Yield | What::Followed => Err(outside()),
             What::Removals { .. } | What::Hear { .. } | What::Offer { .. } => self.copy(deed, from),
         }
+    }
+
+    /// A region is sent nothing that it can read and that it would not guard as its owner must.
+    fn enforced(&self, deed: &BucketDeed, from: &Place) -> Result<(), Refused> {
+        self.regions.enforces(deed, &from.region).map_err(refused)
     }
 
     fn copy(&self, deed: &Arc<BucketDeed>, from: &Place) -> Result<Admitted, Refused> {

@@ -65,6 +65,11 @@ pub trait Regions: Send + Sync + 'static {
     fn keeps_registry(&self, _: &RegionId) -> bool {
         false
     }
+    /// Whether another region acts by all that is in force for a bucket's owner; says what it does
+    /// not know.
+    fn enforces(&self, _: &BucketDeed, _: &RegionId) -> Result<(), String> {
+        Ok(())
+    }
     /// Names what this region knows of the registry: two regions that know the same have the same
     /// name for it, and no others. Empty where there is no such name.
     fn known(&self) -> String {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use types::features;
 
 use super::Record;
 use crate::{CloudError, MasterKey, state::State};
@@ -53,6 +54,7 @@ impl Aliases {
 impl Record for AliasRecord {
     const PREFIX: &'static str = "b/";
     const SECRET: bool = true;
+    const FEATURE: Option<&'static str> = Some(features::ACCOUNT_ALIASES);
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[(
         "b/000000000001",

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use types::features;
 
 use super::{Concern, Outdated, Record, holders::Holders};
 use crate::{
@@ -101,6 +102,7 @@ impl Groups {
 impl Record for GroupRecord {
     const PREFIX: &'static str = "g/";
     const SECRET: bool = true;
+    const FEATURE: Option<&'static str> = Some(features::IDENTITIES);
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[(
         "g/AGPAONE",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use access::GuardPolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use types::RegionId;
+use types::{RegionId, features};
 
 use super::{FORMAT, Outdated, Record};
 use crate::{
@@ -45,6 +45,7 @@ pub(crate) struct HeldGuardPolicy {
 impl Record for GuardPolicyRecord {
     const PREFIX: &'static str = "x/";
     const SECRET: bool = true;
+    const FEATURE: Option<&'static str> = Some(features::GUARD_POLICIES);
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[
         ("x/000000000001", r#"{"v":1,"salt":"00","text":"{}"}"#),

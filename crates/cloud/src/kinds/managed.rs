@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use types::features;
 
 use super::{Concern, Outdated, Record};
 use crate::{
@@ -123,6 +124,7 @@ impl Managed {
 impl Record for ManagedRecord {
     const PREFIX: &'static str = "p/";
     const SECRET: bool = true;
+    const FEATURE: Option<&'static str> = Some(features::IDENTITIES);
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[
         (

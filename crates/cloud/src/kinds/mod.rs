@@ -122,6 +122,8 @@ pub(crate) trait Record: Listed + Serialize + DeserializeOwned + 'static {
     const PREFIX: &'static str;
     /// Whether its rows stay in the registry's region. Others see digests of them.
     const SECRET: bool = false;
+    /// What a build knows that can read its rows; `None` where every build can.
+    const FEATURE: Option<&'static str> = None;
     /// The newest format of its rows.
     const NEWEST: u32 = FORMAT;
     /// Keys and values as they have always been.
@@ -230,6 +232,7 @@ pub(crate) enum Outdated<'k> {
 pub(crate) struct Kind {
     prefix: &'static str,
     pub secret: bool,
+    pub feature: Option<&'static str>,
     pub put: fn(&mut State, &MasterKey, &str, &[u8]) -> Result<(), CloudError>,
     pub remove: fn(&mut State, &str) -> Result<(), CloudError>,
     pub withdraw: fn(&mut State, &str, &RowNow, Option<&RegionId>) -> bool,
@@ -248,6 +251,7 @@ impl Kind {
         Self {
             prefix: R::PREFIX,
             secret: R::SECRET,
+            feature: R::FEATURE,
             put: R::put,
             remove: R::remove,
             withdraw: R::withdraw,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use types::RegionId;
+use types::{RegionId, features};
 
 use super::Record;
 use crate::{CloudError, MasterKey, change::RowNow, state::State};
@@ -123,6 +123,7 @@ impl Providers {
 impl Record for ProviderRecord {
     const PREFIX: &'static str = "i/";
     const SECRET: bool = true;
+    const FEATURE: Option<&'static str> = Some(features::WEB_IDENTITY);
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[
         (

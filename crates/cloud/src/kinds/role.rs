@@ -9,7 +9,7 @@ use std::{
 
 use access::Role;
 use serde::{Deserialize, Serialize};
-use types::RegionId;
+use types::{RegionId, features};
 
 use super::{Concern, Outdated, Record, holders::Holders};
 use crate::{
@@ -140,6 +140,7 @@ impl Roles {
 impl Record for RoleRecord {
     const PREFIX: &'static str = "q/";
     const SECRET: bool = true;
+    const FEATURE: Option<&'static str> = Some(features::ROLES);
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[
         (

@@ -10,6 +10,7 @@ use std::{
 use access::User;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use types::features;
 
 use super::{Concern, Outdated, Record, holders::Holders, texts::Texts};
 use crate::{
@@ -150,6 +151,7 @@ impl Users {
 impl Record for UserRecord {
     const PREFIX: &'static str = "u/";
     const SECRET: bool = true;
+    const FEATURE: Option<&'static str> = Some(features::IDENTITIES);
     #[cfg(test)]
     const GOLDEN: &'static [(&'static str, &'static str)] = &[
         (

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use access::{SessionToken, signature::Statement};
+use access::{PublicAccessBlock, SessionToken, signature::Statement};
 use serde_json::json;
 use types::{
     BucketName, Deeds, Features, Forwarder, Jurisdiction, Random, SeededRandom, Timestamp,
@@ -18,8 +18,8 @@ use super::{
     *,
 };
 use crate::{
-    AccountKind, Ask, Grant, Holder, Introduction, NewDeedRecord, NewEntity, NewKey, NewProvider,
-    NewSession, RegistryAnswer, RoleChange, UserChange,
+    AccessChange, AccountKind, Ask, Grant, Holder, Introduction, NewDeedRecord, NewEntity, NewKey,
+    NewProvider, NewSession, RegistryAnswer, RoleChange, UserChange,
     sessions::{
         keys::week,
         token::{self, Claims, Head, Held, Kind, TokenKey},
@@ -550,4 +550,83 @@ async fn p5_nobody_has_heard_of_what_is_not_there_yet() {
         heard < *keeper.watch().borrow(),
         "it has heard of what came later"
     );
+}
+
+/// What a region says of its build decides about that region: nobody else waits for it, and it is
+/// given nothing that it would not guard.
+#[tokio::test]
+async fn p5_no_region_stops_the_cloud_by_what_it_says_that_it_knows() {
+    let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
+    // The second region takes back what it said, the third one never said anything.
+    let own = Features::own().names();
+    cloud.asked_as("second", Some(own)).await.unwrap();
+    let account = cloud.tenant("acme").await;
+    let key = cloud.key_of(&account).await;
+    for (name, home) in [("here", "second"), ("there", "third")] {
+        let new = bucket(name, &account, home);
+        keeper.create(Actor::System, new).await.unwrap();
+    }
+    cloud.asked_as("second", None).await.unwrap_err();
+    cloud.asked_as("third", None).await.unwrap();
+    let days = async |region: &str| {
+        let after = String::new();
+        match keeper
+            .answer(&RegionId::new(region), Ask::Keys { after })
+            .await
+        {
+            RegistryAnswer::Keys { keys, .. } => {
+                let found = keys.into_iter().find(|keys| keys.id == key.access_key);
+                found.map_or(0, |keys| keys.days.len())
+            }
+            _ => 0,
+        }
+    };
+    assert_eq!(days("second").await, 0);
+    assert!(days("third").await > 0);
+    // Restrictions are set and taken back. The third region can read these, and would not act by
+    // them: its keys of the account end at once.
+    let access = async |requires: bool, block| {
+        let change = AccessChange {
+            block: Some(block),
+            requires_asymmetric: Some(requires),
+            ..AccessChange::default()
+        };
+        keeper
+            .set_account_access(ROOT, &account, change)
+            .await
+            .unwrap();
+    };
+    access(true, Some(PublicAccessBlock::ALL)).await;
+    assert_eq!(days("third").await, 0);
+    let new = keeper.create(Actor::System, bucket("more", &account, "third"));
+    let refused = new.await.unwrap_err().to_string();
+    assert!(refused.contains("`access-lists`"), "{refused}");
+    let elsewhere = keeper.create(Actor::System, bucket("more", &account, "first"));
+    elsewhere.await.unwrap();
+    access(false, None).await;
+    assert!(days("third").await > 0);
+    // Whatever it cannot read is made all the same, and withheld from it.
+    let guard = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*",
+        "Resource":"*"}]}"#;
+    keeper
+        .set_guard_policy(ROOT, &account, Some(guard))
+        .await
+        .unwrap();
+    keeper
+        .create_alias(ROOT, &account, "acme-alias")
+        .await
+        .unwrap();
+    cloud.with_everything(&account).await;
+    let last = keeper.log_length() - 1;
+    let ask = Ask::Changes {
+        from: last,
+        wait_ms: 0,
+        receipt: None,
+        features: None,
+    };
+    let told = keeper.answer(&RegionId::new("third"), ask).await;
+    assert!(matches!(told, RegistryAnswer::Refused(why) if why.contains("upgrade Dhow")));
+    assert_eq!(days("third").await, 0);
+    assert!(keeper.withheld("third").is_some());
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use types::{
-    BucketName, CertificateSerial, DeedError, Deeds, Features, Forwarder, RegionId, Replica,
+    BucketName, DeedError, Deeds, Features, Forwarder, RegionId, Replica,
     Writes,
     features::{FEATURES_MAX, Need, SEALED_REPLICAS, UNRENEWED, WRITES_ANY},
 };
 
 use super::{
-    follow_tests::{Cloud, ROOT, announcement, bucket, follower, issued, open},
+    follow_tests::{Cloud, ROOT, bucket, follower, open},
     *,
 };
 use crate::{Ask, PlacementChange, RegistryAnswer, features::check};
@@ -39,14 +39,35 @@ impl Cloud {
     /// A region asks for changes as builds do that know these; without, as those do that announce
     /// nothing.
     async fn asks_as(&self, id: &str, features: Option<Vec<String>>) {
+        self.asked_as(id, features).await.unwrap();
+    }
+
+    /// The same; why it is refused, where it is.
+    pub(super) async fn asked_as(
+        &self,
+        id: &str,
+        features: Option<Vec<String>>,
+    ) -> Result<(), String> {
         let ask = Ask::Changes {
             from: 0,
             wait_ms: 0,
             receipt: None,
             features,
         };
-        let told = self.keeper.answer(&region(id), ask).await;
-        assert!(matches!(told, RegistryAnswer::Changes { .. }));
+        match self.keeper.answer(&region(id), ask).await {
+            RegistryAnswer::Changes { .. } => Ok(()),
+            RegistryAnswer::Refused(why) => Err(why),
+            _ => panic!("an answer to another question"),
+        }
+    }
+
+    /// The region runs an older release, and the cloud's owner accepts it.
+    async fn steps_back(&self, id: &str, features: Features) {
+        let why = self.asked_as(id, Some(features.names())).await;
+        assert!(why.unwrap_err().contains("dhow region step-back"));
+        self.keeper.step_back(ROOT, id).await.unwrap();
+        self.asks_as(id, Some(features.names())).await;
+        assert_eq!(self.knows(id), features);
     }
 
     fn knows(&self, id: &str) -> Features {
@@ -91,20 +112,51 @@ async fn a_region_announces_what_it_knows_with_its_first_question() {
 }
 
 #[tokio::test]
-async fn an_older_build_that_announces_nothing_has_the_base_again() {
+async fn a_region_loses_no_feature_by_its_word_and_the_owner_accepts_an_older_release() {
     let cloud = Cloud::new().await;
+    let keeper = &cloud.keeper;
     cloud
-        .asks_as("second", Some(vec!["x-of-a-later-release".to_owned()]))
+        .asks_as("second", Some(without(&[WRITES_ANY]).names()))
         .await;
-    assert!(cloud.knows("second").has("x-of-a-later-release"));
-    assert!(!cloud.knows("second").has(WRITES_ANY));
+    cloud.asks_as("second", Some(Features::own().names())).await;
+    let length = keeper.log_length();
+    // The question of a build that announces nothing, as it is written.
+    let ask = serde_json::from_str(r#"{"changes":{"from":0,"wait_ms":0}}"#).unwrap();
+    let RegistryAnswer::Refused(why) = keeper.answer(&region("second"), ask).await else {
+        panic!("it is answered");
+    };
+    assert!(why.contains("`guard-policies`"), "{why}");
+    assert_eq!(keeper.withheld("second"), Some(why));
+    let less = without(&[WRITES_ANY]);
+    assert!(cloud.asked_as("second", Some(less.names())).await.is_err());
+    assert_eq!(keeper.withheld_questions(), [("second".to_owned(), 2)]);
+    assert_eq!(cloud.knows("second"), Features::own());
+    assert_eq!(keeper.log_length(), length);
+    cloud.asks_as("second", Some(Features::own().names())).await;
+    assert_eq!(keeper.withheld_questions(), []);
+    cloud.steps_back("second", less).await;
+    assert_eq!(keeper.log_length(), length + 2);
+    assert!(keeper.step_back(ROOT, "first").await.is_err());
+}
+
+#[tokio::test]
+async fn a_record_grows_by_what_this_build_knows_alone() {
+    let cloud = Cloud::new().await;
+    let later = vec!["x-of-a-later-release".to_owned(), UNRENEWED.to_owned()];
+    cloud.asks_as("second", Some(later)).await;
+    assert_eq!(cloud.knows("second").names(), [UNRENEWED]);
+    let length = cloud.keeper.log_length();
+    for n in 0..50 {
+        let many = (0..FEATURES_MAX - 1).map(|k| format!("f{n}-{k}"));
+        let many = many.chain([UNRENEWED.to_owned()]).collect();
+        cloud.asks_as("second", Some(many)).await;
+    }
+    assert_eq!(cloud.keeper.log_length(), length);
+    // The base is not forgotten once it was announced in full.
     cloud.asks_as("second", None).await;
+    assert!(cloud.asked_as("second", Some(Vec::new())).await.is_err());
     assert_eq!(cloud.knows("second"), Features::base());
-    assert_eq!(cloud.keeper.region("second").unwrap().features, None);
-    // The question of such a build, as it is written.
-    let ask = serde_json::from_str(r#"{"changes":{"from":0,"wait_ms":0}}"#);
-    let told = cloud.keeper.answer(&region("second"), ask.unwrap()).await;
-    assert!(matches!(told, RegistryAnswer::Changes { .. }));
+    assert_eq!(cloud.keeper.log_length(), length + 1);
 }
 
 /// How builds read the question that announce nothing themselves.
@@ -214,9 +266,8 @@ async fn a_region_that_steps_back_keeps_nobody_from_changing_what_it_holds() {
     both.writes = Some(Writes::Any);
     cloud.placed(&name, both).await;
     assert_eq!(keeper.lacking(), []);
-    cloud
-        .asks_as("second", Some(without(&[WRITES_ANY]).names()))
-        .await;
+    cloud.asks_as("second", Some(Features::own().names())).await;
+    cloud.steps_back("second", without(&[WRITES_ANY])).await;
     let lacking = keeper.lacking();
     assert_eq!(lacking.len(), 1);
     assert_eq!((&*lacking[0].region, lacking[0].buckets), ("second", 1));
@@ -235,9 +286,15 @@ async fn a_region_that_steps_back_keeps_nobody_from_changing_what_it_holds() {
 async fn a_feature_of_a_later_release_is_needed_of_the_regions_that_hold_the_bucket() {
     const LATER: &[Need] = &[("x-later", |deed, _| deed.placement.proxy)];
     let cloud = Cloud::new().await;
+    let mut record = (*cloud.keeper.region("second").unwrap()).clone();
     let mut later = Features::own().names();
     later.push("x-later".to_owned());
-    cloud.asks_as("second", Some(later)).await;
+    record.features = Some(later);
+    let turn = cloud.keeper.turn().await;
+    let put = cloud
+        .keeper
+        .put_region(turn, ROOT, "region.features", record, Vec::new());
+    put.await.unwrap();
     let owner = cloud.tenant("acme").await;
     let made = |name, home| {
         let mut new = bucket(name, &owner, home);
@@ -272,26 +329,24 @@ async fn the_registrys_region_announces_its_own() {
     assert_eq!(keeper.region("first").unwrap().features(), Features::own());
 }
 
-/// What every region must know waits for one that stays behind, or says so, only while that region
-/// has a good certificate.
+/// Each entry of the log is there for good, in every region.
 #[tokio::test]
-async fn a_region_whose_certificates_were_taken_back_holds_up_no_change() {
+async fn p5_a_region_does_not_fill_the_log_with_what_it_says_of_itself() {
     let cloud = Cloud::new().await;
-    let (keeper, acme) = (&cloud.keeper, cloud.tenant("acme").await);
-    let all = Some(Features::own().names());
-    cloud.asks_as("third", all).await;
-    let alias = async || keeper.create_alias(ROOT, &acme, "acme-prod").await;
-    let refused = alias().await.unwrap_err().to_string();
-    assert!(refused.contains("dhow region revoke second"), "{refused}");
-    let (second, key) = (region("second"), announcement(2).public_key);
-    let new = issued(7);
-    let renewed = keeper.record_issued(&second, &new, &key, "4a01");
-    renewed.await.unwrap();
-    let first = CertificateSerial::parse("4a01").unwrap();
-    let revoked = keeper.revoke_certificates(ROOT, "second", Some(&first));
-    revoked.await.unwrap();
-    assert!(alias().await.is_err(), "the other one is good");
-    let revoked = keeper.revoke_certificates(ROOT, "second", None);
-    revoked.await.unwrap();
-    alias().await.unwrap();
+    let before = cloud.keeper.log_length();
+    for n in 0..500_u16 {
+        let announced = crate::Announcement {
+            peer: format!("127.0.0.1:{}", 20_000 + n),
+            ..super::follow_tests::announcement(2)
+        };
+        let ready = crate::link::Readiness {
+            now_ms: 0,
+            version: String::new(),
+            writable: true,
+        };
+        let ask = Ask::Announce { announced, ready };
+        cloud.keeper.answer(&RegionId::new("second"), ask).await;
+    }
+    let written = cloud.keeper.log_length() - before;
+    assert!((50..=120).contains(&written), "{written}");
 }

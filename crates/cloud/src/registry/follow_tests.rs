@@ -125,7 +125,8 @@ pub(super) async fn follower(
     };
     let opened = open(rows, id, 2, Keeper::There(Arc::new(upstream))).await;
     // Which is on record already, so that what it asks first changes nothing.
-    opened.announce_features(types::Features::base());
+    let on_record = keeper.region(id).map(|record| record.features());
+    opened.announce_features(on_record.unwrap_or_else(types::Features::base));
     opened
 }
 

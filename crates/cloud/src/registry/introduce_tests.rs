@@ -59,8 +59,9 @@ impl Cloud {
     /// All access keys of which a region receives anything, however it asks.
     async fn told_to(&self, region: &str) -> Vec<String> {
         let region = RegionId::new(region);
+        let known = self.keeper.region(&region).unwrap().features().names();
         let ask = |from| Ask::Changes {
-            features: None,
+            features: Some(known.clone()),
             from,
             wait_ms: 0,
             receipt: None,

@@ -470,11 +470,6 @@ async fn a_region_that_does_not_know_sessions_is_given_none() {
             .await;
     }
     let (_, key) = cloud.user(&account, "alice").await;
-    let refused = cloud
-        .keeper
-        .create_role(ROOT, &account, named("reader", &account))
-        .await;
-    assert!(refused.unwrap_err().to_string().contains("`roles`"));
     let own = Features::own().names();
     let second = RegionId::new("second");
     cloud.keeper.announced(&second, Some(&own)).await;
@@ -491,17 +486,19 @@ async fn a_region_that_does_not_know_sessions_is_given_none() {
     );
     // One that goes back to a release before them is given neither keys nor roles.
     cloud.role(&account, "reader").await;
-    cloud
-        .keeper
-        .announced(&second, Some(&of_users.names()))
-        .await;
+    let changes = Ask::Changes {
+        from: 0,
+        wait_ms: 0,
+        receipt: None,
+        features: Some(of_users.names()),
+    };
     let roles = Ask::Roles {
         after: String::new(),
     };
-    let told = cloud.keeper.answer(&second, roles).await;
-    assert!(matches!(told, RegistryAnswer::Roles { roles, .. } if roles.is_empty()));
-    let told = cloud.keeper.answer(&second, Ask::TokenKeys).await;
-    assert!(matches!(told, RegistryAnswer::TokenKeys { keys } if keys.is_empty()));
+    for ask in [changes, roles, Ask::TokenKeys] {
+        let told = cloud.keeper.answer(&second, ask).await;
+        assert!(matches!(told, RegistryAnswer::Refused(_)));
+    }
     assert_eq!(
         envelopes(&cloud.keeper.issue_session(cloud.grant(&key)).unwrap()),
         2
@@ -810,21 +807,32 @@ async fn a_session_by_a_provider_ends_with_it_in_every_region() {
 }
 
 #[tokio::test]
-async fn a_provider_is_made_once_all_regions_know_what_it_is() {
+async fn a_provider_is_told_to_regions_that_know_what_it_is() {
     let cloud = Cloud::new().await;
-    cloud.knows_users().await;
     let account = cloud.tenant("acme").await;
     let second = RegionId::new("second");
-    let old = Features::own().without(&[WEB_IDENTITY.to_owned()]);
-    cloud.keeper.announced(&second, Some(&old.names())).await;
+    let from = cloud.keeper.log_length();
     let make = || {
         let new = provider("https://id.example.com");
         cloud.keeper.create_provider(ROOT, &account, new)
     };
-    let refused = make().await.unwrap_err().to_string();
-    assert!(refused.contains("web-identity"), "{refused}");
-    let own = Features::own().names();
-    cloud.keeper.announced(&second, Some(&own)).await;
     assert!(make().await.is_ok());
     assert!(matches!(make().await, Err(CloudError::Exists(_))));
+    let told = async |features: Features| {
+        let ask = Ask::Changes {
+            from,
+            wait_ms: 0,
+            receipt: None,
+            features: Some(features.names()),
+        };
+        cloud.keeper.answer(&second, ask).await
+    };
+    let old = Features::own().without(&[WEB_IDENTITY.to_owned()]);
+    let refused = told(old).await;
+    assert!(
+        matches!(&refused, RegistryAnswer::Refused(why) if why.contains("`web-identity`")),
+        "a refusal"
+    );
+    let told = told(Features::own()).await;
+    assert!(matches!(told, RegistryAnswer::Changes { changes, .. } if !changes.is_empty()));
 }

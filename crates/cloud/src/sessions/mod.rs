@@ -404,7 +404,12 @@ impl Registry {
         let open = state.regions.values().filter(|region| {
             let is_open = matches!(region.status, RegionStatus::Open | RegionStatus::Draining);
             let within = state.is_within_guard(account, &region.id);
-            is_open && within && region.id != self.own() && region.features().has(needs)
+            let knows = || {
+                let enforced = state.unenforced(account, &region.id).is_none();
+                let told = self.withheld(&region.id).is_none();
+                enforced && told && region.features().has(needs)
+            };
+            is_open && within && region.id != self.own() && knows()
         });
         let mut regions: Vec<RegionId> = open.map(|region| RegionId::new(&region.id)).collect();
         let serves = |region: &RegionId| Served::by(&state, region, self.own()).has(account);

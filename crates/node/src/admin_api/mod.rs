@@ -231,6 +231,7 @@ impl Admin {
             Op::RevokeCertificate => self.revoke(call, id).await,
             Op::RekeyRegion => self.rekey(call, id).await,
             Op::AllowAddresses => self.allow(call, id).await,
+            Op::StepBackRegion => self.step_back(call, id).await,
             Op::ListBuckets => self.list_buckets(call),
             Op::GetBucket => Ok(self.show(&bucket()?).await),
             Op::CreateBucket => self.create_bucket(call).await,

@@ -18,12 +18,13 @@ const TOKEN_VALID_S: u64 = 24 * 3600;
 
 /// Of a region, what tenants do not see: how other regions reach it, its certificates, and how much
 /// all tenants together have there.
-const OF_OPERATORS: [&str; 8] = [
+const OF_OPERATORS: [&str; 9] = [
     "peer",
     "public_key",
     "certificates",
     "addresses",
     "refused",
+    "withheld",
     "last_seen",
     "buckets",
     "drain",
@@ -178,6 +179,13 @@ impl Admin {
         Ok(self.shown(&*allowed.map_err(refused)?))
     }
 
+    pub(super) async fn step_back(&self, call: &Call, id: &str) -> Answer {
+        call.may()?;
+        let registry = &self.region.registry;
+        let changed = registry.step_back(&call.actor, id).await;
+        Ok(self.shown(&*changed.map_err(refused)?))
+    }
+
     /// Why the region is not reached where it says that it is.
     fn unreached(&self, region: &cloud::RegionRecord) -> String {
         if let Some((_, why)) = self.region.registry.unreached(&region.id) {
@@ -223,6 +231,7 @@ impl Admin {
             "addresses": region.addresses,
             "features": region.features().names(),
             "refused": self.unreached(region),
+            "withheld": self.region.registry.withheld(&region.id).unwrap_or_default(),
             "reachable": seen.map(|seen| seen.answers),
             "last_seen": seen.and_then(|seen| seen.last).map(|at| at.iso8601()),
             "buckets": self.region.registry.held_by(&region.id),

@@ -350,6 +350,9 @@ impl replication::Regions for Neighbours {
     fn keeps_registry(&self, region: &RegionId) -> bool {
         *self.link.membership.keeper == **region
     }
+    fn enforces(&self, deed: &BucketDeed, region: &RegionId) -> Result<(), String> {
+        self.registry.enforces(region, deed)
+    }
     fn watch(&self) -> watch::Receiver<u64> {
         self.registry.watch()
     }
