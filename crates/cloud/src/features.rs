@@ -4,8 +4,8 @@
 //!
 //! A region's word decides about that region alone. No change of the registry waits for a region
 //! that does not know what the change needs: the change, and the keys of whom it binds, are
-//! withheld from that region. Only a placement there is refused, for the bucket that it is about. What a
-//! region knew before, its word does not take from its record: the cloud's owner does.
+//! withheld from that region. Only a placement there is refused, for the bucket that it is about.
+//! What a region knew before, its word does not take from its record: the cloud's owner does.
 
 use std::collections::BTreeSet;
 

@@ -377,20 +377,24 @@ impl Registry {
             Ask::Placed { name } => self.answer_placed(from, &name),
             Ask::Used { uses } => Ok(self.answer_used(from, uses)),
             Ask::Announce { announced, ready } => {
-                let told = self.announce(from, &announced).await;
-                match told {
-                    Ok(()) => self
-                        .admit(from, &ready)
-                        .await
-                        .map(|()| RegistryAnswer::Done),
-                    Err(error) => Err(error),
-                }
+                self.answer_announced(from, &announced, &ready).await
             }
         };
         answered.unwrap_or_else(|error| {
             tracing::warn!(%from, %error, "a region's question was refused");
             RegistryAnswer::Refused(error.to_string())
         })
+    }
+
+    async fn answer_announced(
+        &self,
+        from: &RegionId,
+        announced: &Announcement,
+        ready: &Readiness,
+    ) -> Result<RegistryAnswer, CloudError> {
+        self.announce(from, announced).await?;
+        self.admit(from, ready).await?;
+        Ok(RegistryAnswer::Done)
     }
 
     /// Opens a region that has joined, once it passes the checks of admission.

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use types::{
-    BucketName, DeedError, Deeds, Features, Forwarder, RegionId, Replica,
-    Writes,
+    BucketName, DeedError, Deeds, Features, Forwarder, RegionId, Replica, Writes,
     features::{FEATURES_MAX, Need, SEALED_REPLICAS, UNRENEWED, WRITES_ANY},
 };
 
@@ -152,7 +151,7 @@ async fn a_record_grows_by_what_this_build_knows_alone() {
         cloud.asks_as("second", Some(many)).await;
     }
     assert_eq!(cloud.keeper.log_length(), length);
-    // The base is not forgotten once it was announced in full.
+    // What the base has stays, once it was announced in full.
     cloud.asks_as("second", None).await;
     assert!(cloud.asked_as("second", Some(Vec::new())).await.is_err());
     assert_eq!(cloud.knows("second"), Features::base());

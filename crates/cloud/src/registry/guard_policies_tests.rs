@@ -190,7 +190,7 @@ async fn only_the_text_of_which_the_log_has_the_digest_is_taken() {
 }
 
 #[tokio::test]
-async fn a_guard_policy_is_refused_where_it_is_wrong_and_while_a_region_would_not_act_by_it() {
+async fn a_guard_policy_is_refused_where_it_is_wrong() {
     let cloud = Cloud::new().await;
     let account = cloud.tenant("acme").await;
     let keeper = &cloud.keeper;
@@ -199,11 +199,6 @@ async fn a_guard_policy_is_refused_where_it_is_wrong_and_while_a_region_would_no
         let set = keeper.set_guard_policy(ROOT, account, Some(text));
         set.await.unwrap_err().to_string()
     };
-    let older = refused(&account, &good).await;
-    assert!(
-        older.contains("guard-policies") && older.contains("second"),
-        "{older}"
-    );
     cloud.knows_users().await;
     let principal = good.replacen(r#""Effect""#, r#""Principal":"*","Effect""#, 1);
     let place = refused(&account, &principal).await;
