@@ -470,12 +470,14 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 Text,
                 "Why the registry withholds changes and keys from it; empty otherwise.",
             ),
+            may("follows", OR_COUNT, of_health::FOLLOWS_IS),
             may("buckets", Count, "How many it holds."),
             may(
                 "drain",
                 OrNull(&Fields(of_regions::DRAIN_IN_SHORT)),
                 "How far the move of its buckets is, if one was begun.",
             ),
+            may("load", OrNull(&Fields(of_health::LOAD)), of_health::LOAD_IS),
             must(
                 "reachable",
                 OrNull(&Flag),

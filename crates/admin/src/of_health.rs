@@ -40,6 +40,29 @@ const STORED: &[Field] = &[
     must("bytes", Count, ""),
 ];
 
+/// What a region says of itself.
+pub const LOAD: &[Field] = &[
+    must(
+        "requests_per_minute",
+        Count,
+        "Answered requests of known callers.",
+    ),
+    must("replicas", Count, "Buckets of which it keeps a replica."),
+    must(
+        "behind_s",
+        OrNull(&Count),
+        "For how many seconds one of these may lack something; null if one has not caught up yet.",
+    ),
+    must("at", Text, "When it said so. ISO 8601."),
+];
+/// Who sees it.
+pub const LOAD_IS: &str = "What it said of itself; null where that is not known. It says it to the \
+                           registry's region and to those of its operator, whose people see it.";
+
+/// How far it follows the registry.
+pub const FOLLOWS_IS: &str = "How many entries of the audit log it has, as its questions say; null \
+                              if it has asked none of the region that answers.";
+
 /// What `GET held` answers of each bucket.
 pub const HELD: &[Field] = &[
     must("number", Count, "The bucket's own number."),

@@ -223,6 +223,12 @@ impl Registry {
         self.standing.news.send_replace(());
     }
 
+    /// How many entries of the audit log a region has, as its questions say; `None` if it has asked
+    /// nothing yet.
+    pub fn heard_from(&self, region: &RegionId) -> Option<u64> {
+        self.heard.borrow().get(region).copied()
+    }
+
     /// Whoever asks for an entry has all before it, and nobody has what is not here.
     pub(crate) fn note_heard(&self, region: &RegionId, first: u64) {
         let mut first = first;

@@ -205,6 +205,13 @@ impl Metrics {
         }
     }
 
+    /// Answered requests of known callers since the start.
+    pub fn answered_in_all(&self) -> u64 {
+        let counters = self.operations.iter().flat_map(|one| &one.status);
+        let counted = counters.filter_map(|status| status.get());
+        counted.map(Counter::get).sum()
+    }
+
     /// Counts a refusal of somebody whom the bucket's owner does not answer for.
     pub fn stranger(&self, code: &'static str) {
         self.strangers.get_or_create(&CodeLabel { code }).inc();

@@ -18,6 +18,7 @@ use crate::{
     completeness,
     config::Config,
     link::{self, Link, PeerHandler, Requests},
+    load,
     region::{Addresses, Region},
     residency, stored,
 };
@@ -96,6 +97,12 @@ pub fn start(
     tasks.spawn(link::watch_behind(Arc::clone(region)));
     tasks.spawn(residency::watch(Arc::clone(region)));
     tasks.spawn(stored::watch(Arc::clone(region)));
+    let (own, replication) = (&region.watched.load, &region.replication);
+    tasks.spawn(load::watch(
+        Arc::clone(own),
+        Arc::clone(replication),
+        Arc::clone(gateway),
+    ));
     if region.upstream.is_some() {
         tasks.spawn(Arc::clone(&region.registry).follow());
         tasks.spawn(announce(Arc::clone(region), at));

@@ -17,6 +17,7 @@ mod folder_place;
 mod iam_forms;
 mod issuers;
 mod link;
+mod load;
 pub mod logging;
 mod metrics;
 mod new_buckets;

@@ -27,6 +27,7 @@ use crate::{
     folder_owner::{self, FolderOwner},
     folder_place,
     link::{self, Link, Membership, Neighbours, PeerUpstream, Starts, Unreported},
+    load::OwnLoad,
     stored::Stored,
 };
 
@@ -75,6 +76,8 @@ pub struct Watched {
     pub stored: Stored,
     /// What homes reported last of their replicas.
     pub completeness: Completeness,
+    /// What it says of itself.
+    pub load: Arc<OwnLoad>,
 }
 
 /// The engine, and whoever looks after it.
@@ -197,6 +200,8 @@ impl Region {
             true => Some(link::SeenAt {
                 answers: true,
                 last: Some(self.clock.now()),
+                load: self.watched.load.get(),
+                load_at: Some(self.clock.now()),
             }),
             false => self.watched.others.of(region),
         }

@@ -18,7 +18,7 @@ const TOKEN_VALID_S: u64 = 24 * 3600;
 
 /// Of a region, what tenants do not see: how other regions reach it, its certificates, and how much
 /// all tenants together have there.
-const OF_OPERATORS: [&str; 9] = [
+const OF_OPERATORS: [&str; 11] = [
     "peer",
     "public_key",
     "certificates",
@@ -26,8 +26,10 @@ const OF_OPERATORS: [&str; 9] = [
     "refused",
     "withheld",
     "last_seen",
+    "follows",
     "buckets",
     "drain",
+    "load",
 ];
 
 impl Admin {
@@ -201,11 +203,20 @@ impl Admin {
     /// A region as the caller may see it: what a tenant needs to place buckets, and all for others.
     fn shown_to(&self, call: &Call, region: &cloud::RegionRecord) -> Value {
         let mut shown = self.shown(region);
-        let tenant = matches!(call.role, Role::Customer | Role::TenantAdmin);
-        if let (true, Some(fields)) = (tenant, shown.as_object_mut()) {
-            for field in OF_OPERATORS {
-                fields.remove(field);
+        let Some(fields) = shown.as_object_mut() else {
+            return shown;
+        };
+        match &call.role {
+            Role::Customer | Role::TenantAdmin => {
+                for field in OF_OPERATORS {
+                    fields.remove(field);
+                }
             }
+            // How much another operator's regions are asked is not for its competitors.
+            Role::RegionalOperator(own) if *own != region.operator => {
+                fields.remove("load");
+            }
+            Role::RegionalOperator(_) | Role::CloudOperator | Role::Auditor => {}
         }
         shown
     }
@@ -234,8 +245,15 @@ impl Admin {
             "withheld": self.region.registry.withheld(&region.id).unwrap_or_default(),
             "reachable": seen.map(|seen| seen.answers),
             "last_seen": seen.and_then(|seen| seen.last).map(|at| at.iso8601()),
+            "follows": self.region.registry.heard_from(&RegionId::new(&region.id)),
             "buckets": self.region.registry.held_by(&region.id),
             "drain": self.drain_in_short(region),
+            "load": seen.and_then(|seen| Some(json!({
+                "requests_per_minute": seen.load?.requests_per_minute,
+                "replicas": seen.load?.replicas,
+                "behind_s": seen.load?.behind_s,
+                "at": seen.load_at?.iso8601(),
+            }))),
             "keeps_registry": region.id == *self.region.link.membership.keeper,
         })
     }

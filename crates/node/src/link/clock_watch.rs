@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use types::RegionId;
 
 use super::{HELLO_WAIT, paths};
-use crate::region::Region;
+use crate::{load::Load, region::Region};
 
 /// How often clocks are compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
@@ -19,6 +19,9 @@ pub const OFF_MAX_MS: u64 = 2_000;
 #[derive(Deserialize)]
 struct Hello {
     now_ms: u64,
+    /// Not to every region, and not by every release.
+    #[serde(default)]
+    load: Option<Load>,
 }
 
 /// Compares this region's clock with the others' until the task is dropped, and notes which of them
@@ -37,11 +40,10 @@ pub async fn watch_clock(region: Arc<Region>) {
             asked.insert(id.clone());
             let region = Arc::clone(&region);
             asking.spawn(async move {
-                let offset = offset(&region, &id, &other.peer).await;
-                region
-                    .watched
-                    .others
-                    .note(&id, offset.is_some(), region.clock.now());
+                let answered = ask(&region, &id, &other.peer).await;
+                let (offset, load) = answered.unzip();
+                let said = (offset.is_some(), load.flatten());
+                region.watched.others.note(&id, said, region.clock.now());
                 // The clock of one that is being drained counts no more.
                 offset
                     .filter(|_| other.status == RegionStatus::Open)
@@ -63,8 +65,8 @@ pub async fn watch_clock(region: Arc<Region>) {
 }
 
 /// How far the other's clock is ahead of ours, in milliseconds; what the way there and back may
-/// account for is in our favour.
-async fn offset(region: &Region, id: &RegionId, address: &str) -> Option<i64> {
+/// account for is in our favour. And what it says of itself.
+async fn ask(region: &Region, id: &RegionId, address: &str) -> Option<(i64, Option<Load>)> {
     let to = Peer {
         region: id.clone(),
         address: address.to_owned(),
@@ -82,7 +84,7 @@ async fn offset(region: &Region, id: &RegionId, address: &str) -> Option<i64> {
     let body = collect(answer.into_body(), 4096, HELLO_WAIT).await.ok()?;
     let after = region.clock.now().ms();
     let hello: Hello = serde_json::from_slice(&body).ok()?;
-    Some(ahead(hello.now_ms, before..=after))
+    Some((ahead(hello.now_ms, before..=after), hello.load))
 }
 
 /// How far a clock is ahead of `own`, whatever it says: the arithmetic saturates.

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use peer::{BoxBody, Caller, Handler, Held, Kind, NoRoom, Room, Shown, collect, full};
 use replication::Source;
-use serde_json::json;
+use serde_json::{Value, json};
 use types::{Place, RegionId};
 
 use super::{Joining, Link, paths};
@@ -138,11 +138,7 @@ impl PeerHandler {
             return Err((StatusCode::FORBIDDEN, why));
         }
         match (request.method(), request.uri().path()) {
-            (&Method::GET, paths::HELLO) => Ok(ok(json!({
-                "now_ms": self.region.clock.now().ms(),
-                "version": env!("CARGO_PKG_VERSION"),
-            })
-            .to_string())),
+            (&Method::GET, paths::HELLO) => Ok(ok(self.hello(from).to_string())),
             (&Method::POST, paths::REGISTRY) => {
                 // Once for question and answer: whoever held some and waited for more could wait
                 // for others that do the same.
@@ -197,6 +193,20 @@ impl PeerHandler {
                 "no such request between regions".into(),
             )),
         }
+    }
+
+    /// How late it is here. How much this region is asked is for whoever keeps the registry, and
+    /// for regions of the same operator.
+    fn hello(&self, from: &RegionId) -> Value {
+        let region = &self.region;
+        let operator = |id: &str| region.registry.region(id).map(|r| r.operator.clone());
+        let own = operator(&region.id).is_some_and(|own| operator(from) == Some(own));
+        let keeper = **from == *self.link.membership.keeper;
+        json!({
+            "now_ms": region.clock.now().ms(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "load": region.watched.load.get().filter(|_| own || keeper),
+        })
     }
 
     fn place(&self, region: &RegionId) -> Result<Place, (StatusCode, String)> {

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use types::{RegionId, Timestamp};
 
+use crate::load::Load;
+
 /// What is known of one region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeenAt {
@@ -12,6 +14,10 @@ pub struct SeenAt {
     pub answers: bool,
     /// When it last answered since this process began.
     pub last: Option<Timestamp>,
+    /// What it said last of itself, if it says that to this region.
+    pub load: Option<Load>,
+    /// When it said so.
+    pub load_at: Option<Timestamp>,
 }
 
 /// What is known of all that were asked.
@@ -24,12 +30,24 @@ impl Seen {
         self.0.lock().get(region).copied()
     }
 
-    /// Notes whether a region answered at `now`.
-    pub fn note(&self, region: &RegionId, answers: bool, now: Timestamp) {
+    /// Notes whether a region answered at `now`, and what it said of itself then.
+    pub fn note(&self, region: &RegionId, (answers, load): (bool, Option<Load>), now: Timestamp) {
         let mut all = self.0.lock();
-        let before = all.get(region).and_then(|seen| seen.last);
-        let last = if answers { Some(now) } else { before };
-        all.insert(region.clone(), SeenAt { answers, last });
+        let before = all.get(region).copied();
+        let said = load.map(|load| (load, now));
+        let known = before.and_then(|seen| seen.load.zip(seen.load_at));
+        let (load, load_at) = said.or(known).unzip();
+        let last = match answers {
+            true => Some(now),
+            false => before.and_then(|seen| seen.last),
+        };
+        let seen = SeenAt {
+            answers,
+            last,
+            load,
+            load_at,
+        };
+        all.insert(region.clone(), seen);
     }
 
     /// Drops regions that are no longer asked.
@@ -47,12 +65,27 @@ mod tests {
         let seen = Seen::default();
         let (one, at) = (RegionId::new("one"), Timestamp::from_s);
         assert_eq!(seen.of(&one), None);
-        seen.note(&one, false, at(1));
-        let known = |answers, last| Some(SeenAt { answers, last });
-        assert_eq!(seen.of(&one), known(false, None));
-        seen.note(&one, true, at(2));
-        seen.note(&one, false, at(9));
-        assert_eq!(seen.of(&one), known(false, Some(at(2))));
+        seen.note(&one, (false, None), at(1));
+        let load = Load {
+            requests_per_minute: 7,
+            replicas: 1,
+            behind_s: None,
+        };
+        let known = |answers, last, said: Option<Timestamp>| {
+            Some(SeenAt {
+                answers,
+                last,
+                load: said.map(|_| load),
+                load_at: said,
+            })
+        };
+        assert_eq!(seen.of(&one), known(false, None, None));
+        seen.note(&one, (true, Some(load)), at(2));
+        seen.note(&one, (false, None), at(9));
+        assert_eq!(seen.of(&one), known(false, Some(at(2)), Some(at(2))));
+        // One that says no more how it is was so when it last said it.
+        seen.note(&one, (true, None), at(10));
+        assert_eq!(seen.of(&one), known(true, Some(at(10)), Some(at(2))));
         seen.keep(|_| false);
         assert_eq!(seen.of(&one), None);
     }
