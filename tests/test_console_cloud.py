@@ -91,6 +91,48 @@ def test_regions_are_on_the_map_and_in_a_table(fleet, browser):
         one.see("Germany (DE)").look_everywhere()
 
 
+def test_the_map_says_how_much_regions_are_asked_and_how_far_they_are_behind(fleet, browser):
+    replicated(fleet, "console-figures", EU, ME)
+    operator = fleet.json("region", "show", EU)["operator"]
+    keys = {}
+    for name, options in (("partner", ("--operator", operator)), ("tenant", ())):
+        account = fleet.json("account", "create", f"console-figures-{name}", *options)
+        made = fleet.json("key", "create", "--account", account["id"])
+        keys[name] = made["access_key"], made["secret_key"]
+    with tab(browser, At(fleet, FIRST)) as one:
+        one.sign_in(path="/regions")
+        # The figures come by themselves.
+        for region in fleet.ids:
+            expect(row(one, region)).to_contain_text("/s", timeout=WAIT_MS)
+        expect(row(one, ME)).to_contain_text("up to date", timeout=WAIT_MS)
+        one.look()
+        for view, beside in (("Load", "/s"), ("Its replicas", "up to date"),
+                             ("Operator", operator), ("Country", "Germany")):
+            with one.page.expect_navigation():
+                one.page.get_by_role("link", name=view, exact=True).click()
+            text = one.page.locator(".world .beside").filter(has_text=beside)
+            expect(text.first).to_be_visible(timeout=WAIT_MS)
+        one.look()
+    # How much is asked of others is not for competitors: not in the registry's region, and not in
+    # a region of their own.
+    with tab(browser, At(fleet, FIRST, keys["partner"])) as one:
+        one.sign_in(path="/regions").look()
+        expect(row(one, EU)).to_contain_text("/s")
+        expect(row(one, ME)).to_contain_text("unknown")
+        one.see("Elsewhere, and before it has answered, that is unknown.")
+    with tab(browser, At(fleet, EU)) as one:
+        def own():
+            one.open("/regions")
+            return "/s" in row(one, EU).inner_text()
+        one.sign_in()
+        eventually(own)
+        expect(row(one, ME)).to_contain_text("unknown")
+    with tab(browser, At(fleet, FIRST, keys["tenant"])) as one:
+        one.sign_in(path="/regions").look()
+        assert one.page.get_by_role("columnheader", name="Load").count() == 0
+        assert "/s" not in row(one, EU).inner_text()
+
+
 def test_a_region_is_drained_and_opened_again(fleet, browser):
     with tab(browser, At(fleet, FIRST)) as one:
         one.sign_in(path=f"/regions/show?id={ME}")

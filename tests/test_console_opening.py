@@ -73,8 +73,14 @@ def test_a_region_is_opened_and_closed(admin, fleet, tmp_path):
     token = re.search(r"DHOW_JOIN=(dhow-join-\S+)", admin.page.inner_text("pre"))[1]
     press(admin, "Watch it join", "link")
     expect(admin.page.locator("[data-state=planned]")).to_be_visible()
-    admin.look()
+    admin.see("export DHOW_JOIN=TOKEN").look_everywhere()
+    admin.page.set_viewport_size({"width": 1440, "height": 900})
     assert token not in admin.page.content()
+    # It was lost: another one takes its place.
+    press(admin, "Make a new token")
+    lost, token = token, re.search(r"DHOW_JOIN=(dhow-join-\S+)", admin.page.inner_text("pre"))[1]
+    assert token != lost and token not in admin.page.url
+    press(admin, "Watch it join", "link")
     port = free_ports(random.Random())
     args = [BIN, "up", "--data", tmp_path / "new", "--listen", f"127.0.0.1:{port}",
             "--admin", f"127.0.0.1:{port + 1}", "--metrics", f"127.0.0.1:{port + 2}",
@@ -86,6 +92,7 @@ def test_a_region_is_opened_and_closed(admin, fleet, tmp_path):
         # The page follows by itself, until there is nothing to follow.
         expect(admin.page.locator("[data-state]")).to_have_count(0, timeout=4 * WAIT_MS)
         admin.see("South Africa")
+        assert token not in (fleet.data / FIRST / "dhow.log").read_text(errors="replace")
         assert fleet.json("region", "show", NEW)["status"] == "open"
         admin.look()
         # Closing asks for the name.
@@ -107,6 +114,51 @@ def test_a_region_is_opened_and_closed(admin, fleet, tmp_path):
     finally:
         joined.terminate()
         joined.wait(timeout=60)
+
+
+def test_a_plan_is_given_up(admin, fleet):
+    admin.open("/regions/plan")
+    fill(admin, id="af-south-2")
+    press(admin, "Plan af-south-2 and make its token")
+    token = re.search(r"DHOW_JOIN=(dhow-join-\S+)", admin.page.inner_text("pre"))[1]
+    press(admin, "Watch it join", "link")
+    # All of it is there again whenever one comes back.
+    admin.page.reload()
+    press(admin, "Give it up")
+    admin.see("Nothing is placed there yet").look()
+    admin.page.fill("#name", "af-south-2")
+    press(admin, "Close the region")
+    assert fleet.json("region", "show", "af-south-2")["status"] == "closed"
+    admin.open("/regions/show?id=af-south-2").look()
+    assert admin.page.locator("[data-state]").count() == 0
+    assert admin.page.get_by_role("button", name="Give it up").count() == 0
+    assert token not in admin.page.content()
+
+
+def test_a_region_gets_a_new_key_and_its_certificates_are_taken_back(admin, fleet):
+    other = next(region for region in fleet.ids if region != FIRST)
+    admin.open(f"/regions/show?id={other}").look()
+    press(admin, "Give it a new key")
+    admin.page.fill("#name", FIRST)
+    press(admin, "Make the token")
+    admin.see("Nothing was changed").look()
+    admin.page.fill("#name", other)
+    press(admin, "Make the token")
+    admin.see("The token is shown this once").look()
+    token = re.search(r"DHOW_REKEY=(\S+)", admin.page.inner_text("pre"))[1]
+    press(admin, "I have kept it", "link")
+    assert token not in admin.page.content() and token not in admin.page.url
+    press(admin, "Take its certificates back")
+    admin.look()
+    admin.page.fill("#name", other)
+    press(admin, "Take the certificates back")
+    shown = fleet.json("region", "show", other)
+    assert shown["certificates"] and all(one["revoked"] for one in shown["certificates"])
+    admin.see("revoked").look()
+    assert admin.page.get_by_role("button", name="Take its certificates back").count() == 0
+    # That which keeps the registry needs both.
+    admin.open(f"/regions/show?id={FIRST}")
+    assert admin.page.get_by_role("button", name="new key").count() == 0
 
 
 def test_the_region_that_keeps_the_registry_is_not_closed(admin):

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from consoles import CHROMIUM, WAIT_MS, tab
 from dhow import BIN, Dhow
-from fleet import free_ports
+from fleet import eventually, free_ports
 from test_console_sso import Served
 
 pytestmark = pytest.mark.skipif(
@@ -27,6 +27,7 @@ metrics = "127.0.0.1:0"
 listen = "127.0.0.1:{port}"
 origin = "http://127.0.0.1:{proxy}"
 base_path = "{base}"
+proof_s = 2
 """
 
 
@@ -145,3 +146,46 @@ def test_what_is_not_below_the_path_leads_to_it_and_is_no_page(below):
         answer = connection.getresponse()
         assert (answer.status, answer.headers["location"]) == (303, BASE + "/"), path
         connection.close()
+
+
+def test_what_is_dangerous_needs_the_key_again(below, browser):
+    """A signature is good for two seconds here, so that the page asks again soon."""
+    account = below.cli_json("account", "create", "below-suspended", "--json")["id"]
+    suspended = lambda: next(one for one in below.cli_json("account", "list", "--json")
+                             if one["id"] == account)["suspended"]
+    with tab(browser, below) as one:
+        one.sign_in(path="/accounts")
+        asks = one.page.locator("form[data-after]")
+
+        def press(name):
+            with one.page.expect_navigation():
+                one.page.get_by_role("button", name=name).click()
+
+        def asked():
+            one.open(f"/accounts/show?id={account}")
+            press("Suspend")
+            return asks.count()
+
+        def prove():
+            """As often as it takes on a slow machine."""
+            while asks.count():
+                one.page.fill("#secret", below.secret_key)
+                press("Sign, and go on")
+
+        eventually(asked)
+        one.see("Nothing was done yet").forgive(403).look()
+        one.page.fill("#secret", "wrong")
+        one.page.get_by_role("button", name="Sign, and go on").click()
+        one.see("is wrong, or the key is disabled").forgive(403).look()
+        prove()
+        one.see("To confirm, type the account's number").forgive(403).look()
+        assert not suspended()
+        one.page.fill("#typed", account)
+        press("Suspend account")
+        prove()
+        expect(one.page).to_have_url(one.origin + "/accounts", timeout=WAIT_MS)
+        assert suspended()
+        # What can be taken back needs none.
+        one.open(f"/accounts/show?id={account}")
+        press("Resume")
+        assert not suspended()

@@ -326,6 +326,7 @@ GRANTS = {
     "May::Do(Action::PlaceBuckets)": {"tenant-admin", "cloud-operator"},
     "May::Do(Action::ProveResidency)": {"cloud-operator", "auditor"},
     "May::Do(Action::SeeHealth)": {"regional-operator", "cloud-operator"},
+    "May::Do(Action::Scrub)": {"regional-operator", "cloud-operator"},
     "May::Do(Action::CheckResidency)": {"tenant-admin", "cloud-operator", "auditor"},
 }
 
@@ -378,6 +379,21 @@ def test_the_menu_names_no_page_that_is_refused(roles):
         assert (status, headers["location"]) == ((200, None) if keeps else (303, "/regions"))
         for path in re.findall(r'href="([^"]+)"', menu):
             assert raw.ask("GET", path)[0] == 200, (role, path)
+
+
+def test_a_proof_is_of_the_key_that_is_signed_in(cloud):
+    other = cloud.cli_json("key", "create", "--account", "root", "--json")
+    raw = Raw(cloud).sign_in()
+    prove = lambda who, *key, path="/-/prove": who.post(
+        "/-/prove", headers=who.signed(who.challenge(), *key, path=path))[0]
+    assert prove(raw) == 200
+    assert prove(raw, other["access_key"], other["secret_key"]) == 403
+    assert prove(raw, path="/-/session") == 403, "signed for something else"
+    assert prove(Raw(cloud)) == 403, "nobody is signed in"
+    # Its own key cannot be made to wait by that, and another page of the machine sends none.
+    assert prove(raw) == 200
+    headers = {**raw.signed(raw.challenge(), path="/-/prove"), "Origin": "http://127.0.0.1:1"}
+    assert raw.ask("POST", "/-/prove", headers=headers)[0] == 403
 
 
 def test_a_suspended_account_is_signed_out(cloud):

@@ -1,5 +1,5 @@
 // @ts-check
-// Signs in. The secret is used here to sign a challenge (Signature Version 4) and is not sent.
+// Signs in, or signs once more before what is dangerous. The secret is used here to sign a challenge (Signature Version 4) and is not sent.
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("signin"));
 const access = /** @type {HTMLInputElement} */ (document.getElementById("access"));
@@ -81,7 +81,10 @@ form.addEventListener("submit", async (event) => {
     const answer = await attempt(challenge, session);
     if (answer.ok) {
       form.reset();
-      location.assign(next);
+      // What was asked for before the key had to sign again.
+      const after = /** @type {HTMLFormElement | null} */ (document.querySelector("form[data-after]"));
+      if (after) after.submit();
+      else location.assign(next);
       return;
     }
     say((await answer.json()).error);

@@ -40,6 +40,11 @@ impl Fields {
         of_name.map(|(_, value)| value.as_str())
     }
 
+    /// All fields.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// The first field that is none of `known`.
     pub fn stranger(&self, known: &[&str]) -> Option<&str> {
         let names = self.0.iter().map(|(name, _)| name.as_str());

@@ -74,6 +74,8 @@ pub struct Settings {
     pub idle_s: u64,
     /// Seconds after which a session ends in any case.
     pub absolute_s: u64,
+    /// Seconds after which the key signs again before what is dangerous.
+    pub proof_s: u64,
     /// Where people sign in beside access keys.
     pub providers: Vec<Provider>,
 }

@@ -204,14 +204,22 @@ routes! {
     POST "/document/save" KeepsData, Nowhere, false, pages::editor::save;
     POST "/document/delete" KeepsData, Nowhere, false, pages::editor::delete;
     GET "/regions" May::Do(Action::ListRegions), Under("Cloud", "Regions"), false, pages::regions::show;
+    GET "/regions/live" May::Do(Action::ListRegions), Nowhere, false, pages::regions::live;
     GET "/regions/show" May::Do(Action::ListRegions), Nowhere, false, pages::regions::one;
-    GET "/regions/state" May::Do(Action::ListRegions), Nowhere, false, pages::opening::state;
+    GET "/regions/state" May::Do(Action::ListRegions), Nowhere, false, pages::phases::state;
     GET "/regions/plan" May::Do(Action::ChangeRegions), Nowhere, false, pages::opening::show;
     POST "/regions/plan" May::Do(Action::ChangeRegions), Nowhere, false, pages::opening::preview;
     POST "/regions/plan/act" May::Do(Action::ChangeRegions), Nowhere, false, pages::opening::act;
     POST "/regions/close" May::Do(Action::ChangeRegions), Nowhere, false, pages::opening::close;
     POST "/regions/drain" May::Do(Action::DrainRegion), Nowhere, false, pages::regions::start_drain;
     POST "/regions/open" May::Do(Action::DrainRegion), Nowhere, false, pages::regions::end_drain;
+    POST "/regions/revoke" May::Do(Action::ChangeRegions), Nowhere, false, pages::rekeying::revoke;
+    POST "/regions/rekey" May::Do(Action::ChangeRegions), Nowhere, false, pages::rekeying::rekey;
+    GET "/operators" May::Do(Action::ListRegions), Nowhere, false, pages::operators::show;
+    POST "/operators/add" May::Do(Action::ChangeRegions), Nowhere, false, pages::operators::add;
+    GET "/scrub" May::Do(Action::Scrub), Nowhere, false, pages::scrub::show;
+    GET "/scrub/state" May::Do(Action::Scrub), Nowhere, false, pages::scrub::state;
+    POST "/scrub" May::Do(Action::Scrub), Nowhere, false, pages::scrub::start;
     GET "/promote" May::Do(Action::PromoteBuckets), Nowhere, false, pages::promote::show;
     POST "/promote" May::Do(Action::PromoteBuckets), Nowhere, false, pages::promote::preview;
     POST "/promote/act" May::Do(Action::PromoteBuckets), Nowhere, false, pages::promote::act;
@@ -219,10 +227,15 @@ routes! {
     GET "/held" May::Do(Action::SeeHealth), Under("Cloud", "Replicas held"), false, pages::held::show;
     GET "/placements" May::Do(Action::ListBuckets), Under("Cloud", "Placements"), false, pages::placement::list;
     GET "/accounts" May::Do(Action::ListAccounts), Under("Cloud", "Accounts"), false, pages::accounts::show;
+    POST "/accounts/create" May::Do(Action::ChangeAccounts), Nowhere, false, pages::accounts::create;
+    GET "/accounts/show" May::Do(Action::ListAccounts), Nowhere, false, pages::account::show;
+    POST "/accounts/guard" May::Do(Action::ChangeAccounts), Nowhere, false, pages::account::set_guard;
+    POST "/accounts/key" May::Do(Action::ChangeAccounts), Nowhere, false, pages::account::make_key;
     POST "/accounts/suspend" May::Do(Action::ChangeAccounts), Nowhere, false, pages::accounts::suspend;
     POST "/accounts/resume" May::Do(Action::ChangeAccounts), Nowhere, false, pages::accounts::resume;
     GET "/audit" May::Do(Action::ReadAudit), Under("Cloud", "Audit log"), false, pages::audit::show;
     GET "/audit/check" May::Do(Action::ReadAudit), Nowhere, false, pages::audit::check_state;
+    POST "/audit/export" May::Do(Action::ReadAudit), Nowhere, false, pages::audit_export::download;
     POST "/audit/check" May::Do(Action::ReadAudit), Nowhere, false, pages::audit::check;
     GET "/b/{bucket}" KeepsData, Nowhere, true, pages::objects::show;
     GET "/b/{bucket}/o" KeepsData, Nowhere, true, pages::object::show;
@@ -268,6 +281,48 @@ routes! {
     POST "/b/{bucket}/share" KeepsData, Nowhere, false, pages::share::make;
     POST "/b/{bucket}/zip" KeepsData, Nowhere, false, pages::zip::download;
     GET "/b/{bucket}/download" KeepsData, Nowhere, false, pages::object::download;
+}
+
+/// What is changed in the registry: forms that are sent to what begins so do nothing while its
+/// region does not answer.
+const OF_REGISTRY: [&str; 16] = [
+    "/new",
+    "/keys/",
+    "/public",
+    "/people/",
+    "/policies/",
+    "/document/save",
+    "/document/delete",
+    "/regions/plan/act",
+    "/regions/drain",
+    "/regions/open",
+    "/regions/close",
+    "/regions/revoke",
+    "/regions/rekey",
+    "/operators/",
+    "/promote/act",
+    "/accounts/",
+];
+
+/// Whether what a form is sent to needs the region that keeps the registry.
+pub fn needs_registry(path: &str) -> bool {
+    let places = path.starts_with("/b/") && path.ends_with("/place/act");
+    places || OF_REGISTRY.iter().any(|begins| path.starts_with(begins))
+}
+
+/// What cannot be taken back, or others suffer from: the key signs again, if it has not lately.
+const DANGEROUS: [&str; 6] = [
+    "/promote/act",
+    "/regions/close",
+    "/regions/revoke",
+    "/regions/rekey",
+    "/accounts/suspend",
+    "/accounts/key",
+];
+
+/// Whether a route needs a signature of the key that is not old.
+pub fn is_dangerous(route: &Route) -> bool {
+    route.method == Method::POST && DANGEROUS.contains(&route.path)
 }
 
 /// What a path and a method mean.
@@ -398,6 +453,41 @@ mod tests {
             "/b/../x",
         ] {
             assert_eq!(bucket(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_is_dangerous_is_in_the_table() {
+        let found = ROUTES.iter().filter(|route| is_dangerous(route)).count();
+        assert_eq!(found, DANGEROUS.len());
+    }
+
+    #[test]
+    fn what_needs_the_registry_is_in_the_table() {
+        let posts = || ROUTES.iter().filter(|route| route.method == Method::POST);
+        for begins in OF_REGISTRY {
+            assert!(
+                posts().any(|route| route.path.starts_with(begins)),
+                "{begins}"
+            );
+        }
+        // Whatever has this right changes the registry; previews do not.
+        for route in posts() {
+            let changes = matches!(
+                route.may,
+                May::Do(
+                    Action::ChangeAccounts
+                        | Action::ChangeRegions
+                        | Action::ChangeKeys
+                        | Action::PlaceBuckets
+                )
+            );
+            let previews = matches!(route.path, "/regions/plan" | "/b/{bucket}/place");
+            assert!(
+                !changes || previews || needs_registry(route.path),
+                "{}",
+                route.path
+            );
         }
     }
 

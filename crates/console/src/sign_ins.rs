@@ -1,6 +1,8 @@
-//! Sign-ins for the audit log. The log is kept for good and read by all regions, so it gets one
-//! entry for all sign-ins of some seconds, with networks instead of addresses; whoever fails is
-//! counted, and failures alone make an entry now and then. So nobody floods it by signing in.
+//! Sign-ins for the audit log, and what else happens in the console alone: sessions that end, links
+//! that are shared, files that are saved. The log is kept for good and read by all regions, so it
+//! gets one entry for all sign-ins of some seconds, with networks instead of addresses; whoever
+//! fails is counted, and failures alone make an entry now and then. So nobody floods it by signing
+//! in.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Weak, time::Duration};
 
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use types::{AccessKeyId, AccountId};
 
-use crate::{Console, brakes};
+use crate::{Console, brakes, call::Caller};
 
 /// Between two entries, if somebody signed in.
 const EVERY: Duration = Duration::from_secs(10);
@@ -21,6 +23,10 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// Sign-ins of one entry that are named, and networks whose failures are counted one by one.
 const NAMED_MAX: usize = 50;
 const NETWORKS_MAX: usize = 20;
+/// Other events of one entry that are named.
+const EVENTS_MAX: usize = 25;
+/// Between two entries, if there are only such.
+const EVENTS_EVERY: Duration = Duration::from_secs(60);
 
 /// How somebody signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,8 @@ struct Noted {
     more: u64,
     refused: u64,
     from: BTreeMap<String, u64>,
+    events: Vec<Value>,
+    more_events: u64,
 }
 
 #[derive(Default)]
@@ -73,6 +81,13 @@ impl SignIns {
             false => state.noted.more += 1,
         }
         let due = state.last.map_or(now, |last| now.max(last + EVERY));
+        state.wait_until(due)
+    }
+
+    fn happened(&self, one: Value, now: Instant) -> Option<Instant> {
+        let mut state = self.0.lock();
+        state.noted.add_event(one);
+        let due = state.last.map_or(now, |last| now.max(last + EVENTS_EVERY));
         state.wait_until(due)
     }
 
@@ -121,6 +136,10 @@ impl SignIns {
             }
         }
         all.refused += later.refused;
+        all.more_events += later.more_events;
+        for one in later.events {
+            all.add_event(one);
+        }
         for (network, count) in later.from {
             if all.from.len() < NETWORKS_MAX || all.from.contains_key(&network) {
                 *all.from.entry(network).or_default() += count;
@@ -142,12 +161,21 @@ impl State {
 }
 
 impl Noted {
+    fn add_event(&mut self, one: Value) {
+        match self.events.len() < EVENTS_MAX {
+            true => self.events.push(one),
+            false => self.more_events += 1,
+        }
+    }
+
     fn detail(&self) -> Value {
         json!({
             "signed_in": self.came,
             "more": self.more,
             "refused": self.refused,
             "refused_from": self.from,
+            "events": self.events,
+            "more_events": self.more_events,
         })
     }
 }
@@ -169,6 +197,19 @@ impl Console {
             "network": brakes::network_text(from),
         });
         self.put_on_record(self.sign_ins.came(one, Instant::now()));
+    }
+
+    /// Notes what somebody did in the console alone: `about` says to what, and never names an
+    /// object.
+    pub(crate) fn note_event(&self, what: &'static str, caller: &Caller, about: Value) {
+        let one = json!({
+            "at": self.clock.now().iso8601_seconds(),
+            "what": what,
+            "account": &*caller.account.id,
+            "key": &*caller.key,
+            "about": about,
+        });
+        self.put_on_record(self.sign_ins.happened(one, Instant::now()));
     }
 
     /// Notes that somebody was refused.
@@ -215,6 +256,8 @@ async fn record(console: Weak<Console>, due: Instant) {
             // It would be refused again, and with it all that comes later.
             noted.more += noted.came.len() as u64;
             noted.came.clear();
+            noted.more_events += noted.events.len() as u64;
+            noted.events.clear();
         }
         let due = console.sign_ins.again(noted, Instant::now());
         console.put_on_record(due);
@@ -250,9 +293,19 @@ mod tests {
         assert!(noted.detail().to_string().len() < 16 << 10);
         assert_eq!(all.again(noted, at(30)), Some(at(90)));
         assert_eq!(all.take(at(90)).unwrap().refused, 1001);
+        // Other events wait longer, and go with whoever signs in.
+        assert_eq!(all.happened(json!(1), at(91)), Some(at(150)));
+        for n in 0..100 {
+            assert_eq!(all.happened(json!(n), at(92)), None);
+        }
+        assert_eq!(all.came(json!(4), at(101)), Some(at(101)));
+        let noted = all.take(at(101)).unwrap();
+        assert_eq!((noted.events.len(), noted.more_events), (EVENTS_MAX, 76));
+        assert_eq!(all.again(noted, at(101)), Some(at(161)));
+        assert_eq!(all.take(at(161)).unwrap().more_events, 76);
         // At the end nothing waits.
         assert!(all.rest().is_none());
-        all.refused("a".into(), at(91));
+        all.refused("a".into(), at(162));
         assert_eq!(all.rest().unwrap().refused, 1);
         assert!(all.rest().is_none() && all.take(at(10_000)).is_none());
     }

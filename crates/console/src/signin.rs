@@ -95,6 +95,23 @@ impl Console {
         Ok(self.begin((key, account, proofs), None, from, agent))
     }
 
+    /// Takes a signature of the key that is signed in once more, before what is dangerous.
+    pub(crate) async fn prove(
+        &self,
+        caller: &Caller,
+        parts: &Parts,
+        from: IpAddr,
+    ) -> Result<(), NotSignedIn> {
+        let (key, account) = self.who_signed(parts, from).await?;
+        if !(caller.session.is_of_key(&key, &account) && self.is_of(caller)) {
+            return Err(NotSignedIn::Wrong);
+        }
+        tracing::info!(%from, %key, "a key has signed again in the console");
+        self.sessions
+            .proved(&caller.session.id, self.clock.now().ms());
+        Ok(())
+    }
+
     /// Makes a link that signs in whoever signed a challenge; answers its code.
     pub(crate) async fn make_link(
         &self,

@@ -415,6 +415,9 @@ protocol = false
 # Seconds without a request after which a session ends, and after which it ends in any case.
 idle_s = 1800
 absolute_s = 43200
+# Seconds for which a signature of the key is enough to close regions, promote, suspend accounts and
+# take back certificates; then the console asks for the key again.
+proof_s = 300
 # Identity providers (OpenID Connect) where people sign in beside access keys (docs/console.md). The
 # origin of each is in `oidc_allow` under [sts].
 # [[console.oidc]]

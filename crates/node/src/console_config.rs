@@ -27,6 +27,8 @@ pub struct ConsoleConfig {
     pub idle_s: u64,
     /// Seconds after which a session ends in any case.
     pub absolute_s: u64,
+    /// Seconds after a signature of the key within which dangerous things are done without another.
+    pub proof_s: u64,
     /// Where people sign in beside access keys.
     pub oidc: Vec<ProviderConfig>,
 }
@@ -41,6 +43,7 @@ impl Default for ConsoleConfig {
             data_origin: None,
             idle_s: 1800,
             absolute_s: 43_200,
+            proof_s: 300,
             oidc: Vec::new(),
         }
     }
@@ -68,6 +71,9 @@ impl ConsoleConfig {
             return Err(Failure::new(
                 "`console.idle_s` must be at least 1, and `console.absolute_s` no less than that",
             ));
+        }
+        if self.proof_s == 0 {
+            return Err(Failure::new("`console.proof_s` must be at least 1"));
         }
         let Some(listen) = self.listen else {
             return Ok(());

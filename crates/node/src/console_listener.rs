@@ -15,7 +15,7 @@ use hyper::{body::Incoming, client, server, service::service_fn};
 use hyper_util::rt::TokioIo;
 use listener::Listener;
 use tokio::task::JoinHandle;
-use types::deed::BoxFuture;
+use types::{RegionId, deed::BoxFuture};
 
 use crate::{
     admin_api::Admin,
@@ -63,6 +63,30 @@ fn no_provider() -> Unanswered {
     Unanswered("there is no such provider".into())
 }
 
+/// What the console is to know of this region; it is reached at `address`.
+fn settings(
+    (config, running): (&Config, &Running),
+    address: &str,
+    region: &RegionId,
+) -> Result<Settings, Failure> {
+    let console = &config.console;
+    let base = &*console.base_path;
+    let endpoint = config.cloud.endpoint.as_ref().unwrap_or(&running.endpoint);
+    let endpoint = endpoint.trim_end_matches('/');
+    let data = console.data_origin.as_deref();
+    let providers = console.oidc.iter().map(ProviderConfig::provider);
+    Ok(Settings {
+        origin: address.strip_suffix(base).unwrap_or(address).to_owned(),
+        base: base.to_owned(),
+        data_origin: data.unwrap_or(endpoint).to_owned(),
+        region: region.clone(),
+        idle_s: console.idle_s,
+        absolute_s: console.absolute_s,
+        proof_s: console.proof_s,
+        providers: providers.collect::<Result<_, _>>()?,
+    })
+}
+
 /// Makes the console and serves it until `shutdown` resolves, if there is to be one. The task has a
 /// name for the log.
 pub fn start(
@@ -75,20 +99,7 @@ pub fn start(
         return Ok(None);
     };
     let base = config.console.base_path.clone();
-    let origin = address.strip_suffix(&*base).unwrap_or(address).to_owned();
-    let endpoint = config.cloud.endpoint.as_ref().unwrap_or(&running.endpoint);
-    let endpoint = endpoint.trim_end_matches('/');
-    let data = config.console.data_origin.as_deref();
-    let providers = config.console.oidc.iter().map(ProviderConfig::provider);
-    let settings = Settings {
-        origin,
-        base: base.clone(),
-        data_origin: data.unwrap_or(endpoint).to_owned(),
-        region: within.region.id.clone(),
-        idle_s: config.console.idle_s,
-        absolute_s: config.console.absolute_s,
-        providers: providers.collect::<Result<_, _>>()?,
-    };
+    let settings = settings((config, running), address, &within.region.id)?;
     let transport = match listener.tls.is_some() {
         true => Transport::Tls,
         false => Transport::Clear,

@@ -20,10 +20,7 @@ const CIRCLES: &[(&str, &[&str])] = &[
         "console",
         &["jobs::copying", "jobs::purging", "jobs::run", "jobs::state"],
     ),
-    (
-        "console",
-        &["pages::opening", "pages::placement", "pages::regions"],
-    ),
+    ("console", &["pages::placement", "pages::regions"]),
     (
         "console",
         &[

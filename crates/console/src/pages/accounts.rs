@@ -1,10 +1,10 @@
-//! The accounts of the cloud, for whoever runs it: who there is, what binds them, and the switch
-//! that stops all requests of one.
+//! The accounts of the cloud, for whoever runs it: who there is, what binds them, a form for a new
+//! one, and the switch that stops all requests of one.
 
 use cloud::grants::{Action, Grant};
-use http::Method;
+use http::{Method, StatusCode};
 use maud::{Markup, html};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     call::Call,
@@ -19,16 +19,99 @@ use crate::{
     },
 };
 
+/// The page of an account.
+pub fn page(id: &str) -> Href {
+    Href::to("/accounts/show").with(&[("id", id)])
+}
+
 /// The list.
 pub async fn show(call: &Call<'_>) -> Answer {
+    shown(call, None).await?.into()
+}
+
+async fn shown(call: &Call<'_>, refused: Option<&Fault>) -> Result<Page, Fault> {
     let accounts = call.admin(&Method::GET, "accounts", None).await?;
     let accounts = accounts.as_array().cloned().unwrap_or_default();
-    let grant = call.who()?.grant(Action::ChangeAccounts);
+    let changes = call.who()?.grant(Action::ChangeAccounts) != Grant::No;
     let body = html! {
-        (parts::table(&call.t("Accounts"), &table(call, &accounts, grant != Grant::No)))
-        p.hint { (call.t("A new account:")) " " code { "dhow account create NAME" } }
+        @if let Some(fault) = refused {
+            (note(Tone::Bad, &html! { p role="alert" { (parts::reason(call, fault)) } }))
+        }
+        (parts::table(&call.t("Accounts"), &table(call, &accounts, changes)))
+        @if changes { (form(call).await?) }
     };
-    Page::new(call.t("Accounts"), body).into()
+    let mut page = Page::new(call.t("Accounts"), body);
+    if refused.is_some() {
+        page.status = StatusCode::BAD_REQUEST;
+    }
+    Ok(page)
+}
+
+/// A new account: its name, whom it is for, and the countries that bind its buckets.
+async fn form(call: &Call<'_>) -> Result<Markup, Fault> {
+    let operators = call.admin(&Method::GET, "operators", None).await?;
+    let operators = operators.as_array().map_or(&[][..], Vec::as_slice);
+    let given = |name: &str| call.form.get(name).unwrap_or_default();
+    let kind = call.form.some("kind").unwrap_or("customer");
+    let operator_of = |id: &str| ["operator ", id].concat();
+    Ok(html! {
+        section.card {
+            h2 { (call.t("New account")) }
+            form.stack method="post" action="/accounts/create" {
+                (call.token("/accounts/create"))
+                div {
+                    label for="name" { (call.t("Name")) }
+                    input #name name="name" value=(given("name")) maxlength="128" required
+                        autocomplete="off";
+                }
+                div {
+                    label for="kind" { (call.t("For")) }
+                    select #kind name="kind" {
+                        option value="customer" selected[kind == "customer"] { (call.t("customer")) }
+                        option value="auditor" selected[kind == "auditor"] { (call.t("auditor")) }
+                        @for one in operators {
+                            @let id = value::text(one, "id");
+                            @let shown = text::label(id);
+                            option value=(operator_of(id)) selected[kind == operator_of(id)] {
+                                (call.with("regions of {operator}", &[("operator", &shown)]))
+                            }
+                        }
+                    }
+                }
+                div {
+                    label for="guard" { (call.t("Its buckets stay in")) }
+                    input #guard name="guard" value=(given("guard")) maxlength="400" dir="ltr"
+                        autocapitalize="none" spellcheck="false" aria-describedby="guard-hint";
+                    p.hint #guard-hint { (call.t(GUARD)) }
+                }
+                div.actions { button.primary { (call.t("Create the account")) } }
+            }
+        }
+    })
+}
+
+const GUARD: &str = "Codes of countries, or EU, with blanks between them. Empty: every country. All \
+                     its buckets keep to it, and it cannot be changed here later.";
+
+/// Creates an account.
+pub async fn create(call: &Call<'_>) -> Answer {
+    let given = |name: &str| call.form.get(name).unwrap_or_default().trim();
+    let guard: Vec<&str> = given("guard").split([' ', ',']).collect();
+    let guard: Vec<&str> = guard.into_iter().filter(|one| !one.is_empty()).collect();
+    let mut new = json!({ "name": given("name"), "guard": guard });
+    match given("kind") {
+        "customer" => {}
+        "auditor" => new["auditor"] = true.into(),
+        kind => match kind.strip_prefix("operator ") {
+            Some(operator) => new["operator"] = operator.into(),
+            None => return Err(Fault::Bad(call.t("There is no such kind of account."))),
+        },
+    }
+    match call.admin(&Method::POST, "accounts", Some(&new)).await {
+        Ok(made) => Ok(Reply::See(page(value::text(&made, "id")))),
+        Err(fault @ (Fault::Bad(_) | Fault::Missing(_))) => shown(call, Some(&fault)).await?.into(),
+        Err(fault) => Err(fault),
+    }
 }
 
 fn table(call: &Call<'_>, accounts: &[Value], changes: bool) -> Markup {
@@ -51,42 +134,65 @@ fn table(call: &Call<'_>, accounts: &[Value], changes: bool) -> Markup {
 }
 
 fn row(call: &Call<'_>, account: &Value, changes: bool) -> Markup {
-    let (id, suspended) = (value::text(account, "id"), value::yes(account, "suspended"));
-    let root = value::yes(account, "root");
-    let guard = value::texts(account, "guard");
+    let id = value::text(account, "id");
     html! {
         tr {
-            th scope="row" { (text::short(value::text(account, "name"))) }
+            th scope="row" {
+                a href=(page(id)) { (text::short(value::text(account, "name"))) }
+            }
             td { (text::code(id)) }
             td { (kind(call, account)) }
-            td {
-                @if suspended { (badge(Tone::Bad, &call.t("suspended"))) }
-                @else { (badge(Tone::Good, &call.t("active"))) }
-            }
+            td { (state(call, account)) }
             @if changes {
                 td {
-                    @if root { "\u{2013}" }
-                    @else if suspended {
-                        (parts::button(call, "/accounts/resume", &[("id", id)], "small", &call.t("Resume")))
-                    } @else {
-                        (parts::button(call, "/accounts/suspend", &[("id", id)], "small danger",
-                            &call.t("Suspend")))
-                    }
+                    @if value::yes(account, "root") { "\u{2013}" }
+                    @else { (switch(call, account)) }
                 }
             }
-            td {
-                @if guard.is_empty() { (call.t("every country")) }
-                @for (at, law) in guard.iter().enumerate() {
-                    @if at > 0 { ", " }
-                    (map::country(law))
-                }
-            }
+            td { (guard(call, account)) }
             td { (time::iso(value::text(account, "created"))) }
         }
     }
 }
 
-fn kind(call: &Call<'_>, account: &Value) -> Markup {
+/// Whether its requests are taken.
+pub fn state(call: &Call<'_>, account: &Value) -> Markup {
+    match value::yes(account, "suspended") {
+        true => badge(Tone::Bad, &call.t("suspended")),
+        false => badge(Tone::Good, &call.t("active")),
+    }
+}
+
+/// The button that changes that.
+pub fn switch(call: &Call<'_>, account: &Value) -> Markup {
+    let fields = [("id", value::text(account, "id"))];
+    let (route, class, label) = match value::yes(account, "suspended") {
+        true => ("/accounts/resume", "small", call.t("Resume")),
+        false => ("/accounts/suspend", "small danger", call.t("Suspend")),
+    };
+    parts::button(call, route, &fields, class, &label)
+}
+
+/// The countries that all its buckets stay in.
+pub fn guard(call: &Call<'_>, account: &Value) -> Markup {
+    let guard = value::texts(account, "guard");
+    html! {
+        @if guard.is_empty() { (call.t("every country")) }
+        @for (at, law) in guard.iter().enumerate() {
+            @if at > 0 { ", " }
+            (map::country(law))
+        }
+    }
+}
+
+/// Whether it is none of those that run or audit the cloud.
+pub fn is_customer(account: &Value) -> bool {
+    let runs = !value::text(account, "operator").is_empty();
+    !runs && !value::yes(account, "root") && !value::yes(account, "auditor")
+}
+
+/// Whom it is for.
+pub fn kind(call: &Call<'_>, account: &Value) -> Markup {
     if value::yes(account, "root") {
         return html! { (call.t("the cloud")) };
     }

@@ -1,7 +1,6 @@
 //! The audit log: what was changed in the registry, by whom, newest first. The entries are chained
 //! by hashes; the last hash is shown large enough to be read out.
 
-use http::Method;
 use maud::{Markup, html};
 use proof::{Head, bundle::fingerprint};
 use serde_json::{Value, json};
@@ -9,8 +8,10 @@ use serde_json::{Value, json};
 use crate::{
     audit_check::{self, Check, Outcome},
     call::Call,
-    fault::Fault,
-    pages::value,
+    pages::{
+        audit_filter::{self, Filter, Found},
+        value,
+    },
     reply::{Answer, Page, Reply},
     ui::{
         href::Href,
@@ -21,68 +22,76 @@ use crate::{
 };
 
 /// Entries on a page.
-const PAGE: u64 = 200;
+const PAGE: usize = 200;
 
 /// A page of entries: those before `before`, or the last ones.
 pub async fn show(call: &Call<'_>) -> Answer {
     let length = *call.console.backend.registry().watch().borrow();
     let before = call.query.get("before").and_then(|text| text.parse().ok());
     let before = before.unwrap_or(length).min(length);
-    let from = before.saturating_sub(PAGE);
-    let mut entries = read(call, from, before).await?;
-    entries.reverse();
+    let filter = Filter::of(call, &call.query)?;
+    let Found { entries, left } = audit_filter::look(call, &filter, (before, PAGE)).await?;
+    let newest = before == length && !filter.is_set();
     let body = html! {
         p {
             (call.count(("The log has 1 entry.", "The log has {count} entries."), length, &[])) " "
             (call.t("Each has the hash of the one before it: who has the last hash can show that \
                      nothing was changed or left out."))
         }
-        @if before == length && let Some(last) = entries.first() {
+        @if newest && let Some(last) = entries.first() {
             (parts::facts(&[
                 (&call.t("Last entry"), html! { (number::grouped(value::number(last, "number"))) }),
                 (&call.t("Its hash"), html! { span.hash { (text::code(value::text(last, "hash"))) } }),
             ]))
             (verification(call))
         }
-        @if entries.is_empty() { p.lead { (call.t("There is no entry before this one.")) } }
-        @else { (parts::table(&call.t("Audit log"), &table(call, &entries))) }
+        (audit_filter::form(call, &call.query))
+        @if filter.is_set() { p role="status" { (searched(call, (left, before), entries.len())) } }
+        @if !entries.is_empty() { (parts::table(&call.t("Audit log"), &table(call, &entries))) }
+        @else if !filter.is_set() { p.lead { (call.t("There is no entry before this one.")) } }
+        (further(call, (left, before, length)))
+    };
+    Page::new(call.t("Audit log"), body).into()
+}
+
+/// What was found in which part of the log.
+fn searched(call: &Call<'_>, (left, before): (u64, u64), found: usize) -> String {
+    let values = [
+        ("from", &*number::grouped(left)),
+        ("to", &number::grouped(before.saturating_sub(1))),
+    ];
+    call.count(
+        (
+            "1 entry was found among those from {from} to {to}.",
+            "{count} entries were found among those from {from} to {to}.",
+        ),
+        found as u64,
+        &values,
+    )
+}
+
+/// The ways to earlier entries and back, with the same filter.
+fn further(call: &Call<'_>, (left, before, length): (u64, u64, u64)) -> Markup {
+    let fields = audit_filter::FIELDS;
+    let kept = fields.map(|name| (name, call.query.get(name).unwrap_or_default()));
+    let left_text = left.to_string();
+    let earlier = Href::to("/audit")
+        .with(&kept)
+        .and(&[("before", &left_text)]);
+    html! {
         p.more {
-            @if from > 0 {
-                a.button rel="next" href=(Href::to("/audit").with(&[("before", &from.to_string())])) {
-                    (call.t("Earlier entries"))
-                }
+            @if left > 0 {
+                a.button rel="next" href=(earlier) { (call.t("Earlier entries")) }
             }
-            @if before < length { a.button href="/audit" { (call.t("The last entries")) } }
+            @if before < length {
+                a.button href=(Href::to("/audit").with(&kept)) { (call.t("The last entries")) }
+            }
             span.hint {
                 (call.t("To verify the chain on a machine of yours:")) " "
                 code { "dhow audit verify" }
             }
         }
-    };
-    Page::new(call.t("Audit log"), body).into()
-}
-
-/// The entries from `from` on and before `before`. An answer has as many as fit in it.
-async fn read(call: &Call<'_>, from: u64, before: u64) -> Result<Vec<Value>, Fault> {
-    let (mut next, mut entries) = (from, Vec::new());
-    while next < before {
-        let path = format!("audit?from={next}");
-        let Value::Array(page) = call.admin(&Method::GET, &path, None).await? else {
-            break;
-        };
-        let last = next;
-        for mut change in page {
-            let entry = change.get_mut("entry").map(Value::take).unwrap_or_default();
-            next = value::number(&entry, "number").saturating_add(1);
-            if next <= before {
-                entries.push(entry);
-            }
-        }
-        if next <= last {
-            break;
-        }
     }
-    Ok(entries)
 }
 
 /// What came of the last verification, and the button that begins one.

@@ -44,7 +44,10 @@ pub async fn show(call: &Call<'_>) -> Answer {
         }
     };
     Page::new(call.t("Health"), body)
-        .with(html! { a.button href="/health" { (call.t("Look again")) } })
+        .with(html! {
+            a.button href="/scrub" { (call.t("Verify stored bytes")) }
+            a.button href="/health" { (call.t("Look again")) }
+        })
         .into()
 }
 

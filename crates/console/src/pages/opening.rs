@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     call::Call,
     fault::Fault,
-    pages::{regions, value},
+    pages::{phases::HOURS, regions, value},
     reply::{Answer, Page, Reply},
     ui::{
         href::Href,
@@ -19,8 +19,6 @@ use crate::{
     },
 };
 
-/// For how many hours a token is good, unless the form says otherwise.
-const HOURS: &str = "24";
 const HOURS_MAX: u64 = 720;
 /// The fields of a plan.
 const FIELDS: [&str; 8] = [
@@ -136,7 +134,7 @@ const ABOUT: &str = "A new region holds nothing until a bucket is placed there. 
                      before you have seen the plan.";
 const ID: &str = "1 to 63 lower-case letters, digits and hyphens. It never changes.";
 const COUNTRY: &str = "The code of the country whose law holds there, such as AE.";
-const OPERATOR: &str = "Who runs its machines. `dhow operator add` adds another one.";
+const OPERATOR: &str = "Who runs its machines. The page of operators adds another one.";
 const ADDRESSES: &str = "Where it may be reached by other regions: hosts, or networks such as \
                          203.0.113.0/24, with blanks between them. Empty: where it is when it joins.";
 
@@ -261,47 +259,6 @@ const ONCE: &str = "{region} joins once, with this token, within {hours} hours. 
 const SERVICE: &str = "As a service: the token in DHOW_JOIN, and the configuration of \
                        docs/three-machines.md.";
 
-/// What a region that is not open yet has done, and what it does next.
-pub fn phases(call: &Call<'_>, region: &Value) -> Markup {
-    let joined = !value::list(region, "certificates").is_empty();
-    let state = match value::text(region, "status") {
-        "planned" if joined => "joining",
-        state => state,
-    };
-    let phase = |done: bool, name: &str| {
-        html! {
-            li { (parts::badge(if done { Tone::Good } else { Tone::Plain },
-                &if done { call.t("done") } else { call.t("to come") })) " " (name) }
-        }
-    };
-    html! {
-        section.card data-live={ "/regions/state?id=" (value::text(region, "id")) } data-state=(state) {
-            h2 { (call.t("Opening")) }
-            ol {
-                (phase(true, &call.t("It is planned.")))
-                (phase(joined, &call.t("It has joined with its token, and has a certificate.")))
-                (phase(state == "open", &call.t("It follows the registry, and was admitted.")))
-            }
-            p.hint { (call.t("This page shows each step when it is done.")) }
-        }
-        script type="module" src=(call.console.assets.path("live.js")) {}
-    }
-}
-
-/// How far a region is, for a script.
-pub async fn state(call: &Call<'_>) -> Answer {
-    let id = access::sign::encode(call.query.get("id").unwrap_or_default());
-    let region = call
-        .admin(&Method::GET, &format!("regions/{id}"), None)
-        .await?;
-    let joined = !value::list(&region, "certificates").is_empty();
-    let state = match value::text(&region, "status") {
-        "planned" if joined => "joining",
-        state => state,
-    };
-    Ok(Reply::Json(json!({ "state": state })))
-}
-
 /// Asks whether a region is to be closed, and closes it once its name was typed.
 pub async fn close(call: &Call<'_>) -> Answer {
     let id = call.form.some("id");
@@ -312,13 +269,20 @@ pub async fn close(call: &Call<'_>) -> Answer {
         return Ok(Reply::See(Href::to("/regions")));
     }
     let wrong = call.form.some("name").is_some();
+    let path = format!("regions/{}", access::sign::encode(id));
+    let region = call.admin(&Method::GET, &path, None).await?;
+    let opens = matches!(value::text(&region, "status"), "planned" | "joining");
+    let (says, title) = match opens {
+        true => (GIVEN_UP, call.t("Give up a region that is not open yet")),
+        false => (CLOSED, call.t("Close a region")),
+    };
     let body = html! {
         @if wrong {
             (note(Tone::Bad, &html! {
                 p role="alert" { (call.t("The name that you typed is not the region's. Nothing was closed.")) }
             }))
         }
-        (note(Tone::Bad, &html! { p { (call.t(CLOSED)) } }))
+        (note(Tone::Bad, &html! { p { (call.t(says)) } }))
         form.stack method="post" action="/regions/close" {
             (call.token("/regions/close"))
             input type="hidden" name="id" value=(id);
@@ -335,12 +299,15 @@ pub async fn close(call: &Call<'_>) -> Answer {
             }
         }
     };
-    let mut page = Page::new(call.t("Close a region"), body).at(path(call, Some(id)));
+    let mut page = Page::new(title, body).at(self::path(call, Some(id)));
     if wrong {
         page.status = StatusCode::BAD_REQUEST;
     }
     page.into()
 }
 
+const GIVEN_UP: &str = "Its token and its certificates are refused from then on. Nothing is placed there \
+                        yet. The name is not free again: plan another region under another \
+                        name.";
 const CLOSED: &str = "A region that is closed never opens again under this name, and its \
                       certificates are refused. Drain it before, so that nothing is placed there.";

@@ -410,8 +410,8 @@ fn consequences(call: &Call<'_>, of: &Of<'_>, change: &Change, would: &Value) ->
                         th scope="row" { (text::code(id)) }
                         td.name {
                             @match kind {
-                                Some(false) => { (call.t("gets a copy, which its operator can read")) }
-                                Some(true) => { (call.t("gets a copy that its operator cannot read")) }
+                                Some(false) => { (call.t("gets a replica, which its operator can read")) }
+                                Some(true) => { (call.t("gets a replica that its operator cannot read")) }
                                 None => { (badge(Tone::Warn, &call.t("removes all that it has"))) }
                             }
                         }

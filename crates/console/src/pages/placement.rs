@@ -377,7 +377,7 @@ fn row(call: &Call<'_>, bucket: &Value, region: &Value, found: Option<&Value>) -
                     None => { (call.t("nothing")) }
                 }
             }
-            td { (copy(call, bucket, id, held)) }
+            td { (replica(call, bucket, id, held)) }
             td {
                 @if may_be(bucket, region) { (call.t("allowed")) }
                 @else { (badge(Tone::Plain, &call.t("not allowed"))) }
@@ -393,19 +393,19 @@ fn row(call: &Call<'_>, bucket: &Value, region: &Value, found: Option<&Value>) -
 }
 
 /// How a replica is doing, as the home says.
-fn copy(call: &Call<'_>, bucket: &Value, id: &str, held: Option<Held>) -> Markup {
+fn replica(call: &Call<'_>, bucket: &Value, id: &str, held: Option<Held>) -> Markup {
     match held {
         None => return html! { "\u{2013}" },
         Some(Held::Home) => return html! { (call.t("takes writes")) },
         Some(Held::Replica | Held::Sealed) => {}
     }
-    let mut copies = value::list(bucket, "replica_status").iter();
-    let Some(copy) = copies.find(|copy| value::text(copy, "region") == id) else {
+    let mut replicas = value::list(bucket, "replica_status").iter();
+    let Some(replica) = replicas.find(|replica| value::text(replica, "region") == id) else {
         return badge(Tone::Warn, &call.t("not known: the home does not answer"));
     };
-    let behind = copy.get("behind").and_then(Value::as_u64);
-    let seeded = copy.get("seeded").and_then(Value::as_u64);
-    match (value::yes(copy, "connected"), behind, seeded) {
+    let behind = replica.get("behind").and_then(Value::as_u64);
+    let seeded = replica.get("seeded").and_then(Value::as_u64);
+    match (value::yes(replica, "connected"), behind, seeded) {
         (false, None, None) => badge(Tone::Warn, &call.t("has not asked the home yet")),
         (false, ..) => badge(Tone::Bad, &call.t("has not asked the home for a minute")),
         (true, Some(0), _) => badge(Tone::Good, &call.t("same as the home")),

@@ -145,21 +145,24 @@ mod tests {
 
     #[test]
     fn a_page_waits_for_replicas_and_receipts_and_then_no_more() {
-        let copy = |behind: Value| json!({ "region": "b", "connected": true, "behind": behind, "seeded": 3 });
+        let replica = |behind: Value| json!({ "region": "b", "connected": true, "behind": behind, "seeded": 3 });
         let new = json!({ "region": "b", "connected": false, "behind": null, "seeded": null });
-        let of = |copies: Vec<Value>, receipt: Value| {
+        let of = |replicas: Vec<Value>, receipt: Value| {
             json!({
                 "replicas": [{ "region": "b" }],
-                "replica_status": copies,
+                "replica_status": replicas,
                 "removals": [{ "region": "c", "receipt": receipt }],
             })
         };
         let said = json!({ "entry": 4 });
-        assert_eq!(waits(&of(vec![copy(json!(null))], said.clone())), "b 3");
+        assert_eq!(waits(&of(vec![replica(json!(null))], said.clone())), "b 3");
         assert_eq!(waits(&of(vec![new], said.clone())), "b away");
-        assert_eq!(waits(&of(vec![copy(json!(2))], said.clone())), "b behind");
-        assert_eq!(waits(&of(vec![copy(json!(0))], json!(null))), "c leaves");
-        assert_eq!(waits(&of(vec![copy(json!(0))], said)), "");
+        assert_eq!(
+            waits(&of(vec![replica(json!(2))], said.clone())),
+            "b behind"
+        );
+        assert_eq!(waits(&of(vec![replica(json!(0))], json!(null))), "c leaves");
+        assert_eq!(waits(&of(vec![replica(json!(0))], said)), "");
         assert_eq!(waits(&json!({ "replicas": [] })), "");
     }
 }

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use crate::{
     call::Call,
     fault::Fault,
-    pages::{opening, value},
+    pages::{
+        figures::{self, View},
+        phases, rekeying, value,
+    },
     reply::{Answer, Page, Reply},
     ui::{
         href::Href,
@@ -103,6 +106,7 @@ pub fn mark(call: &Call<'_>, region: &Value) -> Mark {
         tone,
         ringed: keeps,
         href: Some(shown(region)),
+        beside: None,
     }
 }
 
@@ -119,7 +123,11 @@ pub async fn show(call: &Call<'_>) -> Answer {
     let mut countries: Vec<&str> = open.map(|r| value::text(r, "jurisdiction")).collect();
     countries.sort_unstable();
     countries.dedup();
-    let marks: Vec<Mark> = regions.iter().map(|region| mark(call, region)).collect();
+    let view = View::of(call);
+    let marks = regions
+        .iter()
+        .map(|region| with_figures(call, region, view));
+    let marks: Vec<Mark> = marks.collect();
     let number = |all: usize| all as u64;
     let caption = call.with(
         "{regions} {where}: {states}.",
@@ -139,18 +147,58 @@ pub async fn show(call: &Call<'_>) -> Answer {
             ("states", &states(call, &regions)),
         ],
     );
+    let unknown = figures::are_shown(&regions) && regions.iter().any(figures::is_unknown);
     let body = html! {
+        div.on-map { (view.choices(call, figures::are_shown(&regions))) }
         (map::world(&caption, &countries, &marks))
-        (parts::table(&call.t("Regions"), &table(call, &regions)))
+        div data-live="/regions/live" data-every="5000" data-state=(state_of_all(&regions)) {
+            (parts::table(&call.t("Regions"), &table(call, &regions)))
+        }
+        @if unknown { p.hint { (call.t(UNKNOWN)) } }
+        script type="module" src=(call.console.assets.path("live.js")) {}
     };
-    let page = Page::new(call.t("Regions"), body);
-    match may_plan(call) {
-        true => page.with(html! {
+    let actions = html! {
+        a.button href="/operators" { (call.t("Operators")) }
+        @if may_plan(call) {
             a.button.primary href="/regions/plan" { (call.t("Open a region")) }
-        }),
-        false => page,
+        }
+    };
+    Page::new(call.t("Regions"), body).with(actions).into()
+}
+
+const UNKNOWN: &str = "A region says how much it is asked, and how far its replicas are behind, to the \
+                       region that keeps the registry and to those of its own operator. Elsewhere, \
+                       and before it has answered, that is unknown.";
+
+/// A mark that also says what the region says of itself.
+fn with_figures(call: &Call<'_>, region: &Value, view: View) -> Mark {
+    let mut mark = mark(call, region);
+    if region.get("load").is_some_and(|load| !load.is_null()) {
+        let values = [
+            ("load", &*figures::load(call, region)),
+            ("lag", &*figures::lag(call, region).1),
+            ("operator", value::text(region, "operator")),
+        ];
+        let said = call.with("load {load}, replicas: {lag}, operator {operator}", &values);
+        mark.title = text::ours(&[&mark.title, ", ", &said].concat());
     }
-    .into()
+    mark.beside = view.beside(call, region);
+    mark
+}
+
+/// What makes the page another one: not the figures, which change all the time.
+fn state_of_all(regions: &[Value]) -> String {
+    let of = |region: &Value| [value::text(region, "id"), " ", State::of(region).word()].concat();
+    regions.iter().map(of).collect::<Vec<_>>().join(", ")
+}
+
+/// The states and figures of all regions, for a script.
+pub async fn live(call: &Call<'_>) -> Answer {
+    let regions = all(call).await?;
+    Ok(Reply::Json(json!({
+        "state": state_of_all(&regions),
+        "texts": figures::texts(call, &regions),
+    })))
 }
 
 fn may_plan(call: &Call<'_>) -> bool {
@@ -184,41 +232,65 @@ fn states(call: &Call<'_>, regions: &[Value]) -> String {
 }
 
 fn table(call: &Call<'_>, regions: &[Value]) -> Markup {
+    let figures = figures::are_shown(regions);
     html! {
         table.many data-rows {
             thead {
                 tr {
                     th scope="col" { (call.t("Region")) }
                     th scope="col" { (call.t("State")) }
-                    th scope="col" { (call.t("City")) }
+                    @if figures {
+                        th.right scope="col" { (call.t("Load")) }
+                        th scope="col" { (call.t("Its replicas")) }
+                    }
                     th scope="col" { (call.t("Country")) }
                     th scope="col" { (call.t("Operator")) }
-                    th.right scope="col" { (call.t("Buckets")) }
-                    th scope="col" { (call.t("Last answered")) }
+                    @if figures {
+                        th.right scope="col" { (call.t("Buckets")) }
+                        th scope="col" { (call.t("Last answered")) }
+                    }
                 }
             }
-            tbody { @for region in regions { (row(call, region)) } }
+            tbody { @for region in regions { (row(call, region, figures)) } }
         }
     }
 }
 
-fn row(call: &Call<'_>, region: &Value) -> Markup {
+fn row(call: &Call<'_>, region: &Value, figures: bool) -> Markup {
     let state = State::of(region);
+    let id = value::text(region, "id");
     html! {
         tr {
             th scope="row" {
-                a href=(shown(region)) { (text::code(value::text(region, "id"))) }
+                a href=(shown(region)) { (text::code(id)) }
                 @if value::yes(region, "keeps_registry") {
                     " " (badge(Tone::Plain, &call.t("registry")))
                 }
+                @let city = value::text(region, "city");
+                @if !city.is_empty() { div.hint { (text::short(city)) } }
             }
             td { (badge(state.tone(), &call.t(state.word()))) }
-            td { (text::short(value::text(region, "city"))) }
+            @if figures {
+                @let (tone, lag) = figures::lag(call, region);
+                td.right data-text=(figures::live_load(id)) { (figures::load(call, region)) }
+                td class=[late(tone)] data-text=(figures::live_lag(id)) { (lag) }
+            }
             td { (map::country(value::text(region, "jurisdiction"))) }
             td { (text::short(value::text(region, "operator"))) }
-            td.right { (number::grouped(value::number(region, "buckets"))) }
-            td { (answered(call, region)) }
+            @if figures {
+                td.right { (number::grouped(value::number(region, "buckets"))) }
+                td.answered { (answered(call, region)) }
+            }
         }
+    }
+}
+
+/// The words say it; the colour helps to find it.
+fn late(tone: Tone) -> Option<&'static str> {
+    match tone {
+        Tone::Warn => Some("late"),
+        Tone::Bad => Some("very-late"),
+        Tone::Good | Tone::Plain => None,
     }
 }
 
@@ -239,11 +311,19 @@ pub async fn one(call: &Call<'_>) -> Answer {
     let path = format!("regions/{}", access::sign::encode(id));
     let region = call.admin(&Method::GET, &path, None).await?;
     let opens = matches!(State::of(&region), State::Planned | State::Joining);
+    let (drains, closes) = (may_drain(call, &region), may_close(call, &region));
+    let promotes = may_promote(call, &region);
     let body = html! {
-        @if opens { (opening::phases(call, &region)) }
+        @if opens { (phases::show(call, &region, closes)) }
         div.cards {
             section.card { h2 { (call.t("Region")) } (facts(call, &region)) }
-            section.card { h2 { (call.t("Certificates")) } (certificates(call, &region)) }
+            section.card {
+                h2 { (call.t("Certificates")) }
+                (certificates(call, &region))
+                @if closes && !value::text(&region, "public_key").is_empty() {
+                    (rekeying::buttons(call, &region))
+                }
+            }
         }
         (placed(call, id).await)
     };
@@ -251,8 +331,8 @@ pub async fn one(call: &Call<'_>) -> Answer {
         ol { li { a href="/regions" { (call.t("Regions")) } } li { (text::code(id)) } }
     };
     let mut page = Page::new(id, body).at(path);
-    let (drains, closes) = (may_drain(call, &region), may_close(call, &region));
-    let promotes = may_promote(call, &region);
+    // On its way it is given up beside its steps.
+    let closes = closes && !opens;
     if drains || closes || promotes {
         page = page.with(html! {
             @if promotes {
@@ -297,16 +377,35 @@ fn facts(call: &Call<'_>, region: &Value) -> Markup {
                 @else { (call.t("followed")) }
             }),
             (&call.t("Endpoint"), code("endpoint")),
-            (&call.t("For other regions"), code("peer")),
-            (&call.t("Buckets"), html! { (number::grouped(value::number(region, "buckets"))) }),
             (&call.t("Move of its buckets"), html! { (moves) }),
-            (&call.t("Last answered"), answered(call, region)),
-            (&call.t("Public key"), code("public_key")),
         ]))
-        @if !refused.is_empty() {
-            (parts::note(Tone::Bad, &html! { p { (text::name(refused)) } }))
+        @if region.get("load").is_some() { (of_operators(call, region)) }
+        @for why in [refused, value::text(region, "withheld")] {
+            @if !why.is_empty() {
+                (parts::note(Tone::Bad, &html! { p { (text::name(why)) } }))
+            }
         }
     }
+}
+
+/// What only those see who run regions or audit them.
+fn of_operators(call: &Call<'_>, region: &Value) -> Markup {
+    let code = |name| match value::text(region, name) {
+        "" => html! { (call.t("none")) },
+        given => text::code(given),
+    };
+    let (_, lag) = figures::lag(call, region);
+    parts::facts(&[
+        (&call.t("Load"), html! { (figures::load(call, region)) }),
+        (&call.t("Its replicas"), html! { (lag) }),
+        (
+            &call.t("Buckets"),
+            html! { (number::grouped(value::number(region, "buckets"))) },
+        ),
+        (&call.t("Last answered"), answered(call, region)),
+        (&call.t("For other regions"), code("peer")),
+        (&call.t("Public key"), code("public_key")),
+    ])
 }
 
 fn certificates(call: &Call<'_>, region: &Value) -> Markup {

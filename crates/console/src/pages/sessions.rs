@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use types::Timestamp;
 
 use crate::{
-    call::Call,
+    call::{Call, Caller},
     fault::Fault,
     reply::{Answer, Page, Reply},
     routes::is_own,
@@ -93,9 +93,13 @@ fn ends_ms(call: &Call<'_>, session: &Session) -> u64 {
 /// Ends all own sessions but this one.
 pub async fn end_others(call: &Call<'_>) -> Answer {
     let who = call.who()?;
-    let others = call.console.sessions_of(who).into_iter();
-    for other in others.filter(|other| other.id != who.session.id) {
+    let mut others = call.console.sessions_of(who);
+    others.retain(|other| other.id != who.session.id);
+    for other in &others {
         call.console.sessions.end(&other.id);
+    }
+    if !others.is_empty() {
+        note_end(call, who);
     }
     Ok(Reply::See(Href::to("/sessions")))
 }
@@ -109,6 +113,7 @@ pub async fn end(call: &Call<'_>) -> Answer {
         return Err(Fault::Missing(call.t("There is no such session.")));
     }
     call.console.sessions.end(id);
+    note_end(call, who);
     match id == who.session.id {
         true => Ok(Reply::Whole(signed_out(call)?)),
         false => Ok(Reply::See(Href::to("/sessions"))),
@@ -117,8 +122,16 @@ pub async fn end(call: &Call<'_>) -> Answer {
 
 /// Ends this session, here and in the browser.
 pub async fn sign_out(call: &Call<'_>) -> Answer {
-    call.console.sessions.end(&call.who()?.session.id);
+    let who = call.who()?;
+    call.console.sessions.end(&who.session.id);
+    note_end(call, who);
     Ok(Reply::Whole(signed_out(call)?))
+}
+
+fn note_end(call: &Call<'_>, who: &Caller) {
+    let network = crate::brakes::network_text(call.from);
+    let about = serde_json::json!({ "network": network });
+    call.console.note_event("session.ended", who, about);
 }
 
 fn signed_out(call: &Call<'_>) -> Result<Response<bytes::Bytes>, Fault> {

@@ -58,6 +58,10 @@ pub async fn make(call: &Call<'_>) -> Answer {
     let ends = call.who()?.session.sts.as_ref().map(|sts| sts.ends_ms);
     let until = Timestamp::from_ms(ends.map_or(until, |ends| until.min(ends)));
     note_share(call, &shown.deed.name, (key, version), until)?;
+    // All regions read the audit log: the object has no name there.
+    let about =
+        serde_json::json!({ "bucket": &*shown.deed.name, "until": until.iso8601_seconds() });
+    call.console.note_event("share.made", call.who()?, about);
     page(call, Some((url, until))).await
 }
 

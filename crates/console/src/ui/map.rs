@@ -47,6 +47,19 @@ pub struct Mark {
     pub ringed: bool,
     /// Where it leads.
     pub href: Option<Href>,
+    /// What is written after the label, with the name under which a script keeps it up to date.
+    pub beside: Option<(String, Option<String>)>,
+}
+
+impl Mark {
+    /// Letters of the label and of what is written after it.
+    fn letters(&self) -> usize {
+        let beside = self
+            .beside
+            .as_ref()
+            .map_or(0, |(text, _)| 1 + text.chars().count());
+        self.label.chars().count() + beside
+    }
 }
 
 /// Part of the map that is shown: without the Antarctic.
@@ -265,7 +278,7 @@ fn labels(marks: &[Placed<'_>], frame: &Frame, (scale, size): (f64, f64)) -> Vec
         .collect();
     let mut all = Vec::with_capacity(marks.len());
     for one in marks {
-        let width = one.mark.label.chars().count() as f64 * letter;
+        let width = one.mark.letters() as f64 * letter;
         let (x, y) = one.at;
         let beside = 8.5 * scale;
         let tries = [
@@ -420,6 +433,9 @@ fn drawn(one: &Placed<'_>, scale: f64, room: f64, label: Option<Label>) -> Marku
             @if let Some(label) = label {
                 text x=(number(label.at.0)) y=(number(label.at.1)) text-anchor=(label.anchor) {
                     (mark.label)
+                    @if let Some((text, live)) = &mark.beside {
+                        " " tspan.beside data-text=[live.as_deref()] { (text) }
+                    }
                 }
             }
         }
@@ -470,6 +486,7 @@ mod tests {
             tone: "good",
             ringed: false,
             href: None,
+            beside: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What pages are made of. Raw HTML is written here and nowhere else.
 
+pub mod away;
 pub mod href;
 pub mod map;
 pub mod number;

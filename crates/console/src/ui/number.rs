@@ -45,6 +45,16 @@ pub fn grouped(count: u64) -> String {
     out
 }
 
+/// What comes in a minute, for a second: with a fraction where it is small.
+pub fn rate(per_minute: u64) -> String {
+    if per_minute >= 600 {
+        return grouped(per_minute / 60);
+    }
+    let (_, point) = Words::here().language().separators;
+    let text = format!("{:.1}", per_minute as f64 / 60.0);
+    text.replace('.', point.encode_utf8(&mut [0; 4]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +65,19 @@ mod tests {
         let inside = async { (bytes_text(1536), grouped(1_234_567)) };
         let (size, count) = german.answering(inside).await;
         assert_eq!((size.as_str(), count.as_str()), ("1,50 KiB", "1.234.567"));
+    }
+
+    #[test]
+    fn small_rates_have_a_fraction() {
+        for (per_minute, text) in [
+            (0, "0.0"),
+            (7, "0.1"),
+            (90, "1.5"),
+            (600, "10"),
+            (75_000, "1,250"),
+        ] {
+            assert_eq!(rate(per_minute), text);
+        }
     }
 
     #[test]

@@ -72,6 +72,11 @@ fn mark() -> Markup {
 
 fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
     let region = &*call.console.settings.region;
+    let since = away_since(call);
+    let page = match since {
+        Some(_) => switched_off(call, page),
+        None => page,
+    };
     html! {
         body {
             a.skip href="#main" { (call.t("Skip to the content")) }
@@ -100,7 +105,7 @@ fn signed_in(call: &Call<'_>, caller: &Caller, page: Page) -> Markup {
                         h1 { bdi dir=[text::direction(&page.title)] { (text::ours(&page.title)) } }
                         @if let Some(actions) = &page.actions { div.actions { (actions) } }
                     }
-                    (away(call))
+                    (away(call, since))
                     (page.body)
                     (foot(call))
                 }
@@ -118,19 +123,40 @@ fn silent_since(keeps: bool, heard: Option<Timestamp>, now: Timestamp) -> Option
     heard.filter(|at| !keeps && now.ms().saturating_sub(at.ms()) > SILENT_MS)
 }
 
-/// What cannot be changed while the registry's region does not answer.
-fn away(call: &Call<'_>) -> Markup {
+/// Since when the registry's region does not answer, if it does not.
+fn away_since(call: &Call<'_>) -> Option<Timestamp> {
     let registry = call.console.backend.registry();
     let now = call.console.clock.now();
-    let since = silent_since(registry.keeps(), registry.answered_at(), now);
+    silent_since(registry.keeps(), registry.answered_at(), now)
+}
+
+/// What cannot be changed while the registry's region does not answer.
+fn away(call: &Call<'_>, since: Option<Timestamp>) -> Markup {
     let keeper = call.console.backend.keeper();
     html! {
         @if let Some(since) = since {
             @let values = [("region", &*keeper), ("time", &super::time::text(&since.iso8601()))];
-            (parts::note(Tone::Warn, &html! { p role="status" { (call.with(AWAY, &values)) } }))
+            div id=(super::away::NOTE) {
+                (parts::note(Tone::Warn, &html! { p role="status" { (call.with(AWAY, &values)) } }))
+            }
         }
     }
 }
+
+/// A page whose buttons do nothing that need the registry, while its region does not answer.
+fn switched_off(call: &Call<'_>, page: Page) -> Page {
+    let keeper = call.console.backend.keeper();
+    let why = html! { (call.with(NOT_NOW, &[("region", &keeper)])) };
+    let off = |part| super::away::switched_off(part, &why);
+    Page {
+        body: off(page.body),
+        actions: page.actions.map(off),
+        ..page
+    }
+}
+
+const NOT_NOW: &str =
+    "Not possible while region {region}, which keeps the registry, does not answer.";
 
 const AWAY: &str = "Region {region}, which keeps the registry, has not answered since {time}. \
                     Accounts, keys, users and buckets are shown as they were then, and cannot be \
