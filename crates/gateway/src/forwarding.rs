@@ -95,7 +95,10 @@ impl Gateway {
             writes,
         } = outgoing;
         let wanted = match writes {
-            true => None,
+            true => {
+                self.until_home_has(&deed).await?;
+                None
+            }
             false => self.wanted(&deed, &touched),
         };
         if let Some(value) = wanted.and_then(Mark::to_value) {

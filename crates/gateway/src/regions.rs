@@ -1,6 +1,6 @@
 //! The seam to the other regions of the cloud: where they are, and how a request goes to one.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use types::{BucketDeed, BucketName, Place, RegionId, deed::BoxFuture};
@@ -191,5 +191,15 @@ pub trait Regions: Send + Sync {
     /// changed here, at a replica, up to `position`.
     fn read_by_home(&self, _: &BucketDeed, _: u64) -> bool {
         false
+    }
+
+    /// The same, waited for: whether it came to that within so long.
+    fn until_read_by_home<'a>(
+        &'a self,
+        _: &'a BucketDeed,
+        _position: u64,
+        _within: Duration,
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
     }
 }

@@ -187,6 +187,7 @@ impl Gateway {
             | Refusal::UnreadablePolicy
             | Refusal::RootOnly
             | Refusal::RequesterPays
+            | Refusal::ListAmongMany
             | Refusal::PolicyOfOthers
             | Refusal::Anonymous
             | Refusal::NotOwner

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use common::cloud::{ALICE, Cloud};
 
 /// Each write through the replica, and what shows it.
-const SHOWN: [(&str, &str, Headers, &str, &str); 5] = [
+const SHOWN: [(&str, &str, Headers, &str, &str); 4] = [
     ("PUT", "/papers/k", &[], "first", "/papers/k"),
     (
         "PUT",
@@ -27,7 +27,6 @@ const SHOWN: [(&str, &str, Headers, &str, &str); 5] = [
         "/papers/c",
     ),
     ("DELETE", "/papers/k", &[], "", "/papers/k"),
-    ("PUT", "/papers?tagging=", TAGS, TAGGING, "/papers?tagging="),
 ];
 type Headers = &'static [(&'static str, &'static str)];
 const TAGS: Headers = &[("content-type", "application/xml")];
@@ -86,7 +85,11 @@ async fn a_copy_that_is_behind_reads_other_keys_itself_and_waits_for_no_home() {
     cloud.network.down.lock().insert("home-1".to_owned());
     assert_eq!(copy.send("GET", "/papers/k", &[], "").await.status, 503);
     // Nor while the replica does not follow the next home yet; from then on it has what that has.
-    cloud.bucket("papers", |deed| deed.epoch = 2);
+    cloud.bucket("papers", |deed| {
+        deed.epoch = 2;
+        deed.home = types::RegionId::new("away-1");
+    });
+    cloud.network.down.lock().insert("away-1".to_owned());
     assert_eq!(copy.send("GET", "/papers/k", &[], "").await.status, 503);
     cloud.network.copied.store(1, Ordering::Relaxed);
     assert_eq!(copy.send("GET", "/papers/k", &[], "").await.status, 404);
@@ -148,7 +151,17 @@ async fn a_copy_that_takes_writes_shows_what_is_newest_there() {
         (put.status, put.header("x-dhow-region")),
         (200, Some("home-1"))
     );
-    // Before the replica has applied that, its own write is the newest.
+    // What comes after waits for the replica to apply that, and so comes after it in time. A delete
+    // would find nothing before.
+    let soon = std::time::Duration::from_millis(200);
+    for method in ["PUT", "DELETE"] {
+        let mut sent = std::pin::pin!(copy.send(method, "/papers/k", &[], "x"));
+        let early = tokio::time::timeout(soon, &mut sent).await;
+        assert!(early.is_err(), "{method}: {early:?}");
+    }
+    let put = copy.send("PUT", "/papers/other", &[], "x").await;
+    assert_eq!((put.status, put.header("x-dhow-region")), (200, None));
+    cloud.network.copied.store(u64::MAX, Ordering::Relaxed);
     let put = copy.send("PUT", "/papers/k", &[], "by the copy").await;
     assert_eq!((put.status, put.header("x-dhow-region")), (200, None));
     assert_eq!(
@@ -165,12 +178,7 @@ async fn a_copy_that_takes_writes_shows_what_was_written_there_and_at_home() {
     });
     cloud.plant("copy-1", &deed, "a", "as replicated").await;
     let copy = cloud.at("copy-1", ALICE);
-    let tagged = copy.send("PUT", "/papers?tagging=", TAGS, TAGGING).await;
-    assert_eq!(tagged.header("x-dhow-region"), Some("home-1"));
     assert_eq!(copy.send("PUT", "/papers/b", &[], "b").await.status, 200);
-    // What only the home writes is read there, and keeps no object waiting.
-    let tags = copy.send("GET", "/papers?tagging=", &[], "").await;
-    assert!(tags.text().contains("<Key>a</Key>"), "{tags:?}");
     cloud.passes();
     let got = copy.send("GET", "/papers/b", &[], "").await;
     assert_eq!((got.status, &*got.text()), (200, "b"), "{got:?}");
@@ -189,4 +197,48 @@ async fn a_copy_that_takes_writes_shows_what_was_written_there_and_at_home() {
     let listed = listing.await;
     assert!(listed.text().contains("<Key>b</Key>"), "{listed:?}");
     assert_eq!(cloud.passes(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_decides_with_what_was_written_at_the_copy_that_asks() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("papers", |deed| {
+        deed.placement.writes = types::Writes::Any;
+    });
+    cloud.plant("copy-1", &deed, "a", "as replicated").await;
+    let copy = cloud.at("copy-1", ALICE);
+    *cloud.network.unread.lock() = true;
+    assert_eq!(copy.send("PUT", "/papers/k", &[], "k").await.status, 200);
+    cloud.passes();
+    let only_new = [("if-none-match", "*")];
+    for (target, headers) in [("/papers/k", &only_new[..]), ("/papers?tagging=", TAGS)] {
+        let refused = copy.send("PUT", target, headers, TAGGING).await;
+        assert_eq!(refused.status, 503, "{target}: {refused:?}");
+        assert!(refused.text().contains("home-1"), "{refused:?}");
+    }
+    assert_eq!(cloud.passes(), [""; 0]);
+    *cloud.network.unread.lock() = false;
+    let put = copy.send("PUT", "/papers/b", &only_new, "b").await;
+    assert_eq!(
+        (put.status, put.header("x-dhow-region")),
+        (200, Some("home-1"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_decided_by_documents_that_were_replaced() {
+    let cloud = Cloud::open().await;
+    let deed = cloud.bucket("papers", |_| {});
+    cloud.plant("copy-1", &deed, "a", "as replicated").await;
+    let copy = cloud.at("copy-1", ALICE);
+    let tagged = copy.send("PUT", "/papers?tagging=", TAGS, TAGGING).await;
+    assert_eq!(tagged.header("x-dhow-region"), Some("home-1"));
+    let mut reading = std::pin::pin!(copy.send("GET", "/papers/a", &[], ""));
+    let soon = std::time::Duration::from_millis(200);
+    assert!(tokio::time::timeout(soon, &mut reading).await.is_err());
+    // What was configured is read in the home meanwhile.
+    let tags = copy.send("GET", "/papers?tagging=", &[], "").await;
+    assert_eq!(tags.header("x-dhow-region"), Some("home-1"), "{tags:?}");
+    cloud.network.copied.store(u64::MAX, Ordering::Relaxed);
+    assert_eq!(reading.await.status, 200);
 }

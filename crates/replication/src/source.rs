@@ -314,7 +314,10 @@ impl Source {
             let said = (stands.since, stands.applied, handed);
             self.status.acked(deed, &to.region, said);
         }
-        if page.changes.is_empty() && !page.reseed && !wait.is_zero() {
+        // Where the log has only what is not for replicas, the new position is an answer: somebody
+        // may wait until the replica says it.
+        let at_end = page.next == stands.after || types::planted("positions-unsaid");
+        if page.changes.is_empty() && !page.reseed && at_end && !wait.is_zero() {
             drop(held);
             let waiting = objects.changed(&permit, page.next, wait);
             waiting.await.map_err(failed)?;

@@ -353,18 +353,38 @@ impl Status {
         self.forgotten.lock().insert(id, position) != Some(position)
     }
 
-    /// Waits until it has, for so long at most; answers whether it has.
+    /// Waits until the home has what clients changed here up to `position`, for so long at most;
+    /// answers whether it has.
+    pub async fn until_home_has(&self, deed: &BucketDeed, position: u64, within: Duration) -> bool {
+        let (position, applied) = (Position(position), |read: &Read| read.applied);
+        self.until(deed, position, within, applied).await
+    }
+
+    /// The same, where it counts too what the home has set aside.
     pub(crate) async fn until_read(
         &self,
         deed: &BucketDeed,
         position: Position,
         within: Duration,
     ) -> bool {
+        self.until(deed, position, within, |read| read.after).await
+    }
+
+    async fn until(
+        &self,
+        deed: &BucketDeed,
+        position: Position,
+        within: Duration,
+        upto: impl Fn(&Read) -> Position,
+    ) -> bool {
         let mut watch = self.read.subscribe();
         let done = |all: &HashMap<BucketId, Read>| {
             let found = all.get(&deed.id).filter(|r| self.counts(deed, r));
-            found.is_some_and(|r| r.after >= position)
+            found.is_some_and(|r| upto(r) >= position)
         };
+        if done(&watch.borrow_and_update()) {
+            return true;
+        }
         self.wanted.send_modify(|all| {
             let wanted = all.entry(deed.id).or_default();
             *wanted = position.max(*wanted);

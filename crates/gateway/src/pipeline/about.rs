@@ -10,6 +10,7 @@ use types::{BucketDeed, ObjectKey, UploadId};
 
 use super::{Trail, slow_down, verify_head::VerifiedHead};
 use crate::{
+    acknowledged::Touched,
     ask::Details,
     call::{Answer, Call},
     cors,
@@ -72,6 +73,10 @@ impl Gateway {
         let Some(deed) = &about.deed else {
             return Ok(about);
         };
+        if *via == Via::Client && self.acknowledged.any() {
+            let touched = Touched::by(operation, request.target().key.as_ref());
+            Box::pin(self.until_configured(deed, &touched)).await?;
+        }
         about.documents = match self.objects.known_documents(deed) {
             Some(known) => Some(known),
             None => Box::pin(self.objects.documents(deed)).await?,
@@ -102,6 +107,7 @@ impl Gateway {
             return cors::preflight(None, &headers);
         };
         let deed = self.deeds.get(bucket).ok_or(FaultKind::NoSuchBucket)?;
+        self.until_configured(&deed, &Touched::Nothing).await?;
         let found = self.objects.documents(&deed).await?;
         let cors = found.as_ref().and_then(|found| found.cors.as_ref());
         cors::preflight(cors, &headers)

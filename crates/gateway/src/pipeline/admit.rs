@@ -82,7 +82,7 @@ impl Gateway {
         let touches = || Touched::by(operation, request.target().key.as_ref());
         let way = match deed.as_ref() {
             Some(deed) if !operation.writes() && via == Via::Client && self.acknowledged.any() => {
-                self.way_to_read(way, action, deed, &touches())?
+                self.way_to_read(way, &ask, deed, &touches())?
             }
             _ => way,
         };

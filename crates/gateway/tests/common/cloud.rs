@@ -77,6 +77,8 @@ pub struct Network {
     pub applied: AtomicU64,
     /// Up to where the replica at copy-1 says that it has applied its home's log.
     pub copied: AtomicU64,
+    /// The home has not read what clients wrote at replicas.
+    pub unread: Mutex<bool>,
 }
 
 /// One region's view of the others.
@@ -151,6 +153,14 @@ impl Regions for Wires {
     fn applied(&self, _deed: &BucketDeed) -> Option<u64> {
         let copied = self.network.copied.load(Ordering::Relaxed);
         (*self.here.region == *REGIONS[1].0).then_some(copied)
+    }
+    fn until_read_by_home<'a>(
+        &'a self,
+        _: &'a BucketDeed,
+        _: u64,
+        _: Duration,
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(!*self.network.unread.lock()))
     }
     fn replicated(&self, _deed: &BucketDeed, position: u64) -> bool {
         position <= self.network.applied.load(Ordering::Relaxed)

@@ -631,6 +631,19 @@ impl gateway::Regions for Neighbours {
         let status = self.status.get();
         status.is_some_and(|status| status.is_read(deed, position))
     }
+    fn until_read_by_home<'a>(
+        &'a self,
+        deed: &'a BucketDeed,
+        position: u64,
+        within: Duration,
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            match self.status.get() {
+                Some(status) => status.until_home_has(deed, position, within).await,
+                None => false,
+            }
+        })
+    }
 }
 
 #[cfg(test)]

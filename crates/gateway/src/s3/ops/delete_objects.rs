@@ -48,11 +48,6 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
             Ok((permit, key, version, conditions)) => {
                 let objects = &call.gateway.objects;
                 let deleted = objects.delete(&permit, &key, version, &conditions).await;
-                if deleted.is_ok()
-                    && let Some(deed) = permit.deed()
-                {
-                    call.gateway.written_here(deed, &key);
-                }
                 deleted.map_err(Fault::from)
             }
             Err(error) => {

@@ -3,7 +3,8 @@
 //! Who sends a form, and what they may upload, stands in the body in front of the file. So the
 //! fields are read first, at most 20 KiB of them; what they say then takes the place of the
 //! request's head, and the rest is the path that every PutObject takes. Headers of the request
-//! itself mean nothing here: nobody signed them.
+//! itself mean nothing here, since nobody signed them: one that asks for something is refused, but
+//! for the owner whom the client expects.
 
 mod fields;
 mod file;
@@ -30,14 +31,37 @@ use self::{
 use crate::{
     fault::{Fault, FaultKind},
     form::{Form, LateFault, Reply},
-    s3::{headers::names, tagging, xml},
+    s3::{headers::names, operations::EVERYWHERE, tagging, xml},
 };
 
 /// Most bytes that all fields together have once file names have been put in.
 const EXPANDED_BYTES_MAX: usize = 2 * fields::FIELDS_BYTES_MAX;
 
+/// Why a form is refused that says one thing by two names, such as `acl` and `x-amz-acl`.
+const TWICE: &str = "The form says this twice: send one of the two.";
+
 /// The field with the token of a session. The policy has to name it, as every field.
 const TOKEN: &str = "x-amz-security-token";
+
+/// Refuses a form whose own head asks for what only a field can ask for, naming it.
+fn check_head(head: &HeaderMap) -> Result<(), Fault> {
+    for name in head.keys() {
+        let name = name.as_str();
+        let asks = match name.strip_prefix("x-amz-") {
+            Some(rest) => !EVERYWHERE.contains(&rest),
+            None => name.starts_with("if-") || name.starts_with("x-dhow-") || name == "content-md5",
+        };
+        if asks && !types::planted("heads-of-forms-unread") {
+            return Err(of_no_form(name));
+        }
+    }
+    Ok(())
+}
+
+fn of_no_form(name: &str) -> Fault {
+    let what = format!("{name} on the upload of a form (where it can be asked for, a field asks)");
+    Fault::not_implemented(&what).detail("Header", name)
+}
 
 /// Reads a form up to its file, and verifies it. A form without policy and signature is
 /// anonymous's.
@@ -45,13 +69,15 @@ const TOKEN: &str = "x-amz-security-token";
 /// # Errors
 /// `MalformedPOSTRequest`, `MaxPostPreDataLengthExceeded`, `InvalidArgument` (no file, no key, a
 /// field twice), `InvalidAccessKeyId`, `SignatureDoesNotMatch`, `InvalidPolicyDocument`,
-/// `AccessDenied` where the policy does not allow it.
+/// `AccessDenied` where the policy does not allow it, `NotImplemented` for a condition or a header
+/// of the request itself that asks for something.
 pub(crate) async fn read(
     mut body: Box<dyn Body>,
     head: &HeaderMap,
     bucket: &BucketName,
     facts: &Facts<'_>,
 ) -> Result<Form, Fault> {
+    check_head(head)?;
     let content_type = head.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let delimiter = content_type.and_then(fields::delimiter);
     let front = fields::read(&mut *body, delimiter.ok_or_else(malformed)?).await?;
@@ -215,12 +241,14 @@ fn allowed_length(
     Policy::parse(&json)?.check(fields, facts.now)
 }
 
-/// What the fields would be as headers of a PutObject. Of the request's own head only `Host` is
-/// kept, which says where the object will be.
+/// What the fields would be as headers of a PutObject. Of the request's own head are kept `Host`,
+/// which says where the object will be, and the owner of the bucket whom the client expects.
 fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, Fault> {
     let mut out = HeaderMap::new();
-    if let Some(host) = head.get(header::HOST) {
-        out.insert(header::HOST, host.clone());
+    for name in [header::HOST, names::EXPECTED_OWNER] {
+        if let Some(value) = head.get(&name) {
+            out.insert(name, value.clone());
+        }
     }
     for (name, value) in &fields.0 {
         let bad = |what: &str| Fault::argument(name, value, what);
@@ -229,7 +257,10 @@ fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, Fault> {
             "tagging" => {
                 let query = tags(value).map_err(|_| bad("The tags are not well-formed XML."))?;
                 let query = HeaderValue::try_from(query);
-                out.insert(names::TAGGING, query.map_err(|_| bad("Invalid tags."))?);
+                let query = query.map_err(|_| bad("Invalid tags."))?;
+                if out.insert(names::TAGGING, query).is_some() {
+                    return Err(bad(TWICE));
+                }
                 continue;
             }
             // They frame a body, name another object or sign: a form does that otherwise.
@@ -241,6 +272,7 @@ fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, Fault> {
             | "x-amz-decoded-content-length"
             | "x-amz-security-token"
             | "x-amz-trailer" => continue,
+            name if name.starts_with("if-") => return Err(of_no_form(name)),
             name if name.starts_with("x-amz-copy-source") => {
                 return Err(Fault::not_implemented(name));
             }
@@ -255,10 +287,10 @@ fn as_headers(fields: &Fields, head: &HeaderMap) -> Result<HeaderMap, Fault> {
             _ => continue,
         };
         let text = HeaderValue::from_bytes(value.as_bytes());
-        out.insert(
-            header,
-            text.map_err(|_| bad("The value cannot be a header's."))?,
-        );
+        let text = text.map_err(|_| bad("The value cannot be a header's."))?;
+        if out.insert(header, text).is_some() {
+            return Err(bad(TWICE));
+        }
     }
     Ok(out)
 }

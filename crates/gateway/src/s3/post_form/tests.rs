@@ -103,7 +103,10 @@ fn signed(
 }
 
 async fn read_pieces(pieces: Box<dyn Body>) -> Result<Form, Fault> {
-    let mut head = HeaderMap::new();
+    read_under(HeaderMap::new(), pieces).await
+}
+
+async fn read_under(mut head: HeaderMap, pieces: Box<dyn Body>) -> Result<Form, Fault> {
     let content_type = format!("multipart/form-data; boundary={EDGE}");
     head.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
     let own = RegionId::new("us-east-1");
@@ -361,6 +364,50 @@ async fn fields_become_headers() {
     assert_eq!(form.reply.status.as_deref(), Some("201"));
     let split = [("content-type", "a\r\nset-cookie: b")];
     let fields = signed(r#",["starts-with","$content-type",""]"#, &split, |_| {});
+    assert_eq!(outcome(&fields, b"x").await.err(), Some("InvalidArgument"));
+}
+
+#[tokio::test]
+async fn s14_what_a_form_cannot_ask_for_is_refused_by_name() {
+    let fields = signed("", &[], |_| {});
+    let body = multipart(&borrowed(&fields), Some(("f", b"x")));
+    let under = async |name: &'static str, value: &'static str| {
+        let mut head = HeaderMap::new();
+        head.insert(name, HeaderValue::from_static(value));
+        let read = read_under(head, pieces(&[&body])).await;
+        read.map_err(|e| (e.kind.name(), e.message.unwrap_or_default()))
+    };
+    for name in [
+        "if-none-match",
+        "if-match",
+        "content-md5",
+        "x-amz-acl",
+        "x-amz-checksum-sha256",
+        "x-amz-server-side-encryption",
+        "x-amz-object-lock-mode",
+        "x-dhow-if-state",
+    ] {
+        let (code, text) = under(name, "*").await.err().unwrap();
+        assert_eq!(code, "NotImplemented", "{name}");
+        assert!(text.contains(name), "{text}");
+    }
+    for name in ["x-amz-date", "x-amz-user-agent", "accept"] {
+        assert!(under(name, "a").await.is_ok(), "{name}");
+    }
+    let form = under("x-amz-expected-bucket-owner", "000000000009").await;
+    let owner = form.unwrap().headers.remove("x-amz-expected-bucket-owner");
+    assert_eq!(owner.unwrap(), "000000000009");
+    // A field is no condition either, and says each thing once.
+    let condition = |name: &str| format!(r#",["starts-with","${name}",""]"#);
+    let fields = signed(
+        &condition("if-none-match"),
+        &[("If-None-Match", "*")],
+        |_| {},
+    );
+    assert_eq!(outcome(&fields, b"x").await.err(), Some("NotImplemented"));
+    let twice = [("acl", "private"), ("x-amz-acl", "public-read")];
+    let both = [condition("acl"), condition("x-amz-acl")].concat();
+    let fields = signed(&both, &twice, |_| {});
     assert_eq!(outcome(&fields, b"x").await.err(), Some("InvalidArgument"));
 }
 
