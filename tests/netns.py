@@ -138,8 +138,9 @@ class Region(Dhow):
         super().__init__(data / region, args, prefix=net.prefix(region))
 
     def listeners(self):
-        return ["--listen", f"{self.address}:9000", "--admin", "127.0.0.1:9001",
-                "--metrics", f"{self.address}:9002", "--peer", f"{self.address}:9003"]
+        return ["--listen", f"{self.address}:9000", "--allow-clear-text",
+                "--admin", "127.0.0.1:9001", "--metrics", f"{self.address}:9002",
+                "--peer", f"{self.address}:9003"]
 
 
 class NetFleet(Fleet):

@@ -364,6 +364,23 @@ def test_an_admin_listener_for_others_takes_a_word(tmp_path):
     assert cloud.stop() == 0
 
 
+def test_clear_text_off_loopback_needs_a_word(tmp_path):
+    data, config = tmp_path / "data", tmp_path / "dhow.toml"
+    config.write_text(f'data = "{data}"\nlisten = "0.0.0.0:0"\n')
+    for command in (["up", "--json", "--data", data, "--listen", "0.0.0.0:0"],
+                    ["serve", "--config", config], ["config", "check", config]):
+        done = subprocess.run([str(c) for c in (BIN, *command)], capture_output=True, text=True,
+                              timeout=60)
+        assert done.returncode == 1 and "S3 has no TLS" in done.stderr, done
+        for word in ("--tls", "--trusted-proxy", "allow_clear_text = true", "--allow-clear-text"):
+            assert word in done.stderr, word
+        assert not data.exists()
+    config.write_text(config.read_text() + "allow_clear_text = true\n")
+    checked = subprocess.run([str(BIN), "config", "check", str(config)], capture_output=True,
+                             text=True, timeout=60)
+    assert checked.returncode == 0, checked
+
+
 def test_a_certificate_is_taken_back_or_the_request_fails(alone, tmp_path):
     token = alone.cli_json("region", "open", "second-1", "--jurisdiction", "DE",
                            "--operator", "own", "--json")["token"]

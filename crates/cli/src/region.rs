@@ -283,7 +283,7 @@ fn how_to_join(id: &str, token: &str, valid_hours: u64) -> String {
         r#"Region {id} is planned. It joins once, within {valid_hours} hours. On its machine:
 
   export DHOW_JOIN={token}
-  dhow up --data ./{id} --listen HOST:9000 --peer HOST:9003
+  dhow up --data ./{id} --listen HOST:9000 --peer HOST:9003 --tls
 
 or as a service, with DHOW_JOIN in its environment and this as dhow.toml
 (`dhow serve --config dhow.toml`; docs/three-machines.md has all of it):
@@ -294,7 +294,9 @@ or as a service, with DHOW_JOIN in its environment and this as dhow.toml
   [cloud]
   peer = "0.0.0.0:9003"
   peer_address = "HOST:9003"           # where other regions reach it
-  endpoint = "http://HOST:9000"        # where customers reach it
+  endpoint = "https://HOST:9000"       # where customers reach it
+  [tls]
+  make = true                          # or a certificate that you have: docs/tls.md
 
 Whoever has the token can join as {id}: keep it secret.
 "#

@@ -29,6 +29,8 @@ pub struct Config {
     pub domains: Vec<String>,
     /// The S3 listener.
     pub listen: SocketAddr,
+    /// Whether it may serve strangers without TLS where others can read along.
+    pub allow_clear_text: bool,
     /// The admin listener.
     pub admin: SocketAddr,
     /// Whether the admin API may listen without TLS where others can read along.
@@ -276,6 +278,7 @@ impl Default for Config {
             region_aliases: vec!["us-east-1".to_owned(), "auto".to_owned()],
             domains: vec!["localhost".to_owned()],
             listen: local(9000),
+            allow_clear_text: false,
             admin: local(9001),
             admin_plaintext: false,
             admin_hosts: Vec::new(),
@@ -352,6 +355,9 @@ domains = ["localhost"]
 listen = "127.0.0.1:9000"
 admin = "127.0.0.1:9001"
 metrics = "127.0.0.1:9002"
+# On another address than loopback S3 needs TLS, or a proxy in front of it that [proxies] names.
+# Without either it listens there with this word only: others can read along.
+allow_clear_text = false
 # On another address than loopback the admin API has TLS, if [tls] names or makes a certificate.
 # Without one it listens there with this word only; put a TLS proxy in front of it.
 admin_plaintext = false
@@ -624,6 +630,7 @@ impl Config {
         self.sts.check()?;
         self.tls.check()?;
         self.proxies.check()?;
+        self.check_clear_text()?;
         let proxies = !self.proxies.trusted.is_empty();
         self.console.check(self.tls.is_on(), proxies)?;
         ProviderConfig::check_all(&self.console.oidc, &self.sts)?;
@@ -657,6 +664,23 @@ impl Config {
         }
         self.cloud.check()?;
         self.check_counts()
+    }
+
+    fn check_clear_text(&self) -> Result<(), Failure> {
+        let guarded = self.tls.is_on() || !self.proxies.trusted.is_empty();
+        if self.listen.ip().is_loopback() || guarded || self.allow_clear_text {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "S3 has no TLS, and {} is no loopback address: others could read what customers send \
+             and get",
+            self.listen
+        ))
+        .hint(
+            "give it a certificate (--tls, or [tls]; docs/tls.md), name the TLS proxy in front of \
+             it (--trusted-proxy, or `trusted` under [proxies]), listen on 127.0.0.1, or say \
+             `allow_clear_text = true` (--allow-clear-text) if nobody else is on that network",
+        ))
     }
 
     fn check_counts(&self) -> Result<(), Failure> {
@@ -777,6 +801,24 @@ mod tests {
             both("127.0.0.1:0", "127.0.0.1:0")
         );
         assert!(Config::parse("listen = \"127.0.0.1:65534\"").is_err());
+    }
+
+    #[test]
+    fn clear_text_needs_loopback_a_proxy_or_a_word() {
+        let check = |text: &str| Config::parse(text).unwrap().check();
+        let open = "listen = \"0.0.0.0:9000\"\n";
+        let refused = check(open).unwrap_err().to_string();
+        assert!(refused.contains("0.0.0.0:9000 is no loopback"), "{refused}");
+        assert!(check("listen = \"[::]:9000\"").is_err());
+        for more in [
+            "allow_clear_text = true",
+            "[tls]\nmake = true",
+            "[proxies]\ntrusted = [\"10.0.0.4\"]",
+        ] {
+            check(&format!("{open}{more}")).unwrap();
+        }
+        check("listen = \"127.0.0.2:9000\"").unwrap();
+        check("listen = \"[::1]:9000\"").unwrap();
     }
 
     #[test]

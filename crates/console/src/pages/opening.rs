@@ -231,7 +231,7 @@ pub async fn act(call: &Call<'_>) -> Answer {
     let (region, token) = (&told["region"], value::text(&told, "token"));
     let id = value::text(region, "id");
     let lines = format!(
-        "export DHOW_JOIN={token}\ndhow up --data ./{id} --listen HOST:9000 --peer HOST:9003\n"
+        "export DHOW_JOIN={token}\ndhow up --data ./{id} --listen HOST:9000 --peer HOST:9003 --tls\n"
     );
     let values = [("region", id), ("hours", &hours.to_string())];
     let body = html! {

@@ -31,6 +31,10 @@ pub struct Up {
     /// The S3 endpoint; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
     listen: SocketAddr,
+    /// Let S3 listen without TLS on an address that is not loopback, with no proxy in front of it:
+    /// others can read along.
+    #[arg(long, conflicts_with_all = ["regions", "world"])]
+    allow_clear_text: bool,
     /// The admin API, for this command line only: keep it on loopback. Unless given on 127.0.0.1,
     /// one port above --listen.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
@@ -215,6 +219,7 @@ impl Up {
             region: self.region,
             region_aliases: aliases(self.region_aliases),
             listen: self.listen,
+            allow_clear_text: self.allow_clear_text,
             admin_plaintext: self.admin_plaintext,
             admin_hosts: self.admin_hosts,
             durability: self.durability,
