@@ -163,6 +163,23 @@ def test_existing_objects_go_where_a_rule_says_so(s3):
     completed(s3, "old-from", "k0")
 
 
+def test_s20_a_bucket_of_another_owner_gets_nothing_of_older_rules(s3, stranger):
+    """A destination that is deleted, and a name that another account has then."""
+    versioned(s3, "s20-from", "s20-to")
+    put_rules(s3, "s20-from", rule("s20-to"))
+    s3.put_object(Bucket="s20-from", Key="before", Body=b"1")
+    completed(s3, "s20-from", "before")
+    for version in s3.list_object_versions(Bucket="s20-to")["Versions"]:
+        s3.delete_object(Bucket="s20-to", Key=version["Key"], VersionId=version["VersionId"])
+    s3.delete_bucket(Bucket="s20-to")
+    stranger.create_bucket(Bucket="s20-to")
+    stranger.put_bucket_versioning(Bucket="s20-to",
+                                   VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="s20-from", Key="after", Body=b"2")
+    eventually(lambda: state(s3, "s20-from", "after") == "FAILED")
+    assert keys(stranger, "s20-to") == set()
+
+
 def test_two_buckets_that_replicate_each_other_come_to_rest(s3, cloud):
     versioned(s3, "loop-a", "loop-b", "loop-c")
     put_rules(s3, "loop-a", rule("loop-b"))

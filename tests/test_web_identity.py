@@ -630,7 +630,10 @@ def test_certificates_are_verified(issuers, tmp_path):
                 if expected is None:
                     assert assume(account, role, one.forged())
                     continue
+                before = one.order("asked")["reached"]
                 assert code(assume, account, role, one.forged()) == expected
+                # A name that leads to another machine: no request gets there.
+                assert one.order("asked")["reached"] == before
         finally:
             server.kill()
 

@@ -54,6 +54,7 @@ async function start(issuer) {
   });
   const answer = provider.callback();
   const counted = (request, response) => {
+    issuer.reached += 1;
     if (request.url.startsWith("/jwks")) issuer.asked += 1;
     if (issuer.answers) return issuer.answers(request, response);
     return answer(request, response);
@@ -81,7 +82,7 @@ const orders = {
   async start({ tls }) {
     const port = await free();
     const url = tls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
-    const issuer = { port, url, tls, asked: 0 };
+    const issuer = { port, url, tls, asked: 0, reached: 0 };
     await start(issuer);
     issuers.push(issuer);
     return { n: issuers.length - 1, url };
@@ -101,7 +102,7 @@ const orders = {
     await stop(issuers[n]);
     return {};
   },
-  asked: async ({ n }) => ({ asked: issuers[n].asked }),
+  asked: async ({ n }) => ({ asked: issuers[n].asked, reached: issuers[n].reached }),
   // Answers everything in another way: a redirect, too much, or nothing at all.
   async answers({ n, how }) {
     const { url } = issuers[n];

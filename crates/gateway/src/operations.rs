@@ -287,6 +287,9 @@ operations! {
 }
 
 #[cfg(test)]
+mod actions_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
