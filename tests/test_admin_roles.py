@@ -34,6 +34,7 @@ MATRIX = {
     "DisableKey": (NO, OWN, NO, ALL, NO),
     "DeleteKey": (NO, OWN, NO, ALL, NO),
     "ChangeAccess": (NO, OWN, NO, ALL, NO),
+    "EndSession": (NO, OWN, NO, ALL, NO),
     "CallIam": (NO, OWN, NO, ALL, NO),
     "ExplainAccess": (NO, OWN, NO, ALL, NO),
     "ListOperators": (ALL, ALL, ALL, ALL, ALL),
@@ -237,6 +238,8 @@ REQUESTS = {
         "POST", f"accounts/{c.accounts[whose]}/access", {})),
     "SetGuardPolicy": (EACH, lambda c, whose: (
         "POST", f"accounts/{c.accounts[whose]}/guard-policy", {})),
+    "EndSession": (EACH, lambda c, whose: (
+        "POST", f"accounts/{c.accounts[whose]}/end-session", {"access_key": "DHST" + "A" * 26})),
     "ExplainAccess": (EACH, lambda c, whose: (
         "POST", f"accounts/{c.accounts[whose]}/explain",
         {"action": "s3:GetObject", "resource": f"arn:aws:s3:::bucket-{whose}/k"})),

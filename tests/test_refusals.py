@@ -161,7 +161,7 @@ PRINCIPALS = {
     "user of another account": ("AccessDenied", lists_or_makes),
     "read-only user": ("AccessDenied", reads),
     "user without a policy": ("AccessDenied", never),
-    "suspended account": ("InvalidAccessKeyId", never),
+    "suspended account": ("AccountProblem", never),
     "disabled key": ("InvalidAccessKeyId", never),
     "operator of a region": ("AccessDenied", lists),
     "auditor": ("AccessDenied", lists),

@@ -425,7 +425,7 @@ def test_a_session_ends_with_its_role_its_key_and_its_account(cloud):
         alive(session)
     # The account.
     cloud.cli("account", "suspend", mine.id)
-    assert code(alive, both[0]) == "InvalidAccessKeyId"
+    assert code(alive, both[0]) == "AccountProblem"
     cloud.cli("account", "resume", mine.id)
     for session in both:
         assert code(alive, session) == "InvalidAccessKeyId"
@@ -453,6 +453,33 @@ def test_older_sessions_are_revoked_by_their_time(acme):
             deny("*", Condition={"DateLessThan": {"aws:TokenIssueTime": now}})))
     assert code(older.s3.get_object, **get()) == DENIED
     assert read(acme.assume(person, role).s3) == b"a/1"
+
+
+def test_one_session_is_ended_singly(acme):
+    cloud, role = acme.cloud, acme.role(allow("s3:GetObject", OBJECTS))
+    person = acme.person(allow("sts:AssumeRole"))
+    one, two = (acme.assume(person, role) for _ in range(2))
+    plain = Session(cloud, person.sts.get_session_token())
+    end = ["session", "end", "--account", acme.id]
+    for session in (one, plain):
+        session.sts.get_caller_identity()
+        said = cloud.cli(*end, session.key).stdout
+        assert f"Session {session.key} is over." in said, said
+        assert code(session.s3.list_buckets) == "InvalidAccessKeyId"
+        assert code(session.sts.get_caller_identity) == "InvalidClientTokenId"
+        # Once more it is no other change.
+        until = cloud.cli_json(*end, session.key, "--json")["until"]
+        assert until in said and until > session.expires.strftime("%Y-%m-%dT%H:%M:%S")
+    assert read(two.s3) == b"a/1"
+    for wrong in (person.pair[0], "DHST", one.key.lower()):
+        refused = cloud.cli(*end, wrong, check=False)
+        assert refused.returncode != 0 and "access keys of sessions" in refused.stderr, wrong
+    # By the name of the session, with a policy of the role.
+    name = acme.iam.get_role(RoleName=role)["Role"]["RoleId"] + ":" + two.answer[
+        "AssumedRoleUser"]["Arn"].rsplit("/")[-1]
+    acme.iam.put_role_policy(RoleName=role, PolicyName="ended", PolicyDocument=document(
+        deny("*", Condition={"StringEquals": {"aws:userid": name}})))
+    assert code(two.s3.get_object, **get()) == DENIED
 
 
 def test_durations_have_their_bounds(acme):

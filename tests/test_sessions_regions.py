@@ -102,6 +102,14 @@ def test_a_session_works_where_its_buckets_lie_and_where_requests_are_passed_on(
         eventually(lambda r=region: body(narrow.s3(r), "over-regions", "k") == b"k")
         assert refused_with("AccessDenied", lambda: narrow.s3(region).get_object(
             Bucket="over-regions", Key="multi"))
+    # One session, and no other.
+    late = fleet.json("session", "end", narrow.key[0], "--account", owner.id).get("not_yet_in", [])
+    for region in (EU, ME):
+        gone = lambda r=region: refused_with("InvalidAccessKeyId", lambda: narrow.s3(r).get_object(
+            Bucket="over-regions", Key="k"))
+        assert region in late or gone(), (region, late)
+        eventually(gone)
+        assert body(session.s3(region), "over-regions", "k") == b"k"
     # The key with which it began.
     owner.iam.update_access_key(UserName="anna", AccessKeyId=owner.user[0], Status="Inactive")
     for region in (EU, ME):

@@ -347,7 +347,10 @@ def test_a_disabled_key_and_a_suspended_account_stop_at_once(cloud, account, fil
     iam.update_access_key(UserName=person.name, AccessKeyId=person.pair[0], Status="Active")
     person.s3.list_buckets()
     cloud.cli("account", "suspend", other["id"])
-    assert code(person.s3.list_buckets) == "InvalidAccessKeyId"
+    assert code(person.s3.list_buckets) == "AccountProblem"
+    # Whatever else is wrong with the request: a stranger learns no more than whose keys are named.
+    wrong = client_for(cloud, person.pair[0], "x" * 40)
+    assert code(wrong.list_buckets) == "AccountProblem"
     assert code(person.iam.get_user) == "InvalidClientTokenId"
     assert code(iam.list_users) == "InvalidClientTokenId"
     cloud.cli("account", "resume", other["id"])

@@ -94,6 +94,91 @@ def test_a_change_of_a_user_holds_in_the_other_region(fleet):
     eventually(lambda: refused_with("InvalidAccessKeyId", there.list_buckets))
 
 
+def late(answer):
+    """The regions that an answer names: they may not have what was taken away."""
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    return headers.get("x-dhow-not-yet-in", "").split(", ")
+
+
+def test_what_is_taken_away_is_gone_in_the_other_region_with_the_answer(fleet):
+    """Each first request there is refused, unless the answer says that the region may be late."""
+    owner, root = account(fleet, "users-at-once")
+    other, guest = account(fleet, "users-at-once-guest")
+    iam, bucket = iam_for(fleet, root), "users-at-once"
+    fleet.bucket(bucket, FIRST, EU, options=("--owner", owner))
+    here = fleet.s3(FIRST, root)
+    eventually(lambda: here.put_object(Bucket=bucket, Key="k", Body=b"here"))
+    all_of = "arn:aws:s3:::*"
+    key = user(iam, "anna", ("Allow", "s3:*", all_of))
+    there, of_guest = fleet.s3(EU, key), fleet.s3(EU, guest)
+    for client in (there, of_guest):
+        eventually(lambda: client.list_buckets())
+
+    def lets_in(account):
+        return here.put_bucket_policy(Bucket=bucket, Policy=json.dumps({
+            "Version": "2012-10-17", "Statement": {
+                "Effect": "Allow", "Principal": {"AWS": account}, "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{bucket}/*"}}))
+
+    def is_gone(client, want, answer):
+        if EU in late(answer):
+            return eventually(lambda: refused_with(want, read(client)))
+        assert refused_with(want, read(client)), answer
+        return None
+
+    def read(client):
+        return lambda: client.get_object(Bucket=bucket, Key="k")
+
+    for _ in range(3):
+        put(iam, "anna", ("Allow", "s3:*", all_of))
+        eventually(read(there))
+        answer = iam.delete_user_policy(UserName="anna", PolicyName="own")
+        is_gone(there, "AccessDenied", answer)
+        # What the home of a bucket takes away is gone at its replica.
+        lets_in(other)
+        eventually(read(of_guest))
+        is_gone(of_guest, "AccessDenied", lets_in(owner))
+        lets_in(other)
+        eventually(read(of_guest))
+        is_gone(of_guest, "AccessDenied", here.delete_bucket_policy(Bucket=bucket))
+    put(iam, "anna", ("Allow", "s3:*", all_of))
+    eventually(read(there))
+    is_gone(there, "InvalidAccessKeyId", iam.update_access_key(
+        UserName="anna", AccessKeyId=key[0], Status="Inactive"))
+    iam.update_access_key(UserName="anna", AccessKeyId=key[0], Status="Active")
+    eventually(read(there))
+    named = fleet.json("account", "suspend", owner).get("not_yet_in", [])
+    assert EU in named or refused_with("AccountProblem", read(there)), named
+
+
+def test_a_region_that_does_not_answer_is_named(fleet):
+    owner, root = account(fleet, "users-late")
+    iam, bucket = iam_for(fleet, root), "users-late"
+    fleet.bucket(bucket, FIRST, EU, options=("--owner", owner))
+    here = fleet.s3(FIRST, root)
+    eventually(lambda: here.put_object(Bucket=bucket, Key="k", Body=b"here"))
+    key = user(iam, "anna")
+    there = fleet.s3(EU, key)
+    eventually(lambda: refused_with("AccessDenied", there.list_buckets))
+    fleet.freeze(EU)
+    try:
+        answer = iam.put_user_policy(UserName="anna", PolicyName="own", PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": {
+                "Effect": "Deny", "Action": "*", "Resource": "*"}}))
+        assert late(answer) == [EU]
+        assert late(here.put_public_access_block(
+            Bucket=bucket, PublicAccessBlockConfiguration={"BlockPublicAcls": True})) == [EU]
+        done = fleet.cli("user", "key", "disable", "anna", key[0], "--account", owner)
+        assert f"Not known yet in {EU}" in done.stderr, done
+        # It does not hold up what only gives.
+        assert EU not in late(iam.create_user(UserName="bert"))
+    finally:
+        fleet.thaw(EU)
+    eventually(lambda: refused_with("InvalidAccessKeyId", there.list_buckets))
+    assert late(eventually(lambda: iam.delete_access_key(
+        UserName="anna", AccessKeyId=key[0]))) in ([""], [EU])
+
+
 def test_a_user_makes_buckets_where_a_policy_says_so(fleet):
     """In a region that has nothing of the account, and learns of the user by the request."""
     _, root = account(fleet, "users-new")

@@ -119,6 +119,12 @@ pub trait SigningKeys: Send + Sync + 'static {
         Err(NoOldKey::Off)
     }
 
+    /// Whether it is a suspended account whose key, or session by this token, it is: as far as that
+    /// is known here.
+    fn is_suspended(&self, _access_key: &str, _token: Option<&SessionToken>) -> bool {
+        false
+    }
+
     /// Whether the account takes asymmetric signatures only, where buckets and objects are asked
     /// for.
     fn requires_asymmetric(&self, _: &AccountId) -> bool {

@@ -75,6 +75,14 @@ pub struct SetGuardPolicy {
     pub remove: bool,
 }
 
+/// The body of `POST accounts/{id}/end-session`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndSession {
+    /// Its access key.
+    pub access_key: String,
+}
+
 /// The body of `POST keys`.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@ use serde_json::Value;
 use types::{Clock, Random, SystemClock, SystemRandom};
 
 use crate::{
-    PREFIX,
+    NOT_YET_IN, PREFIX,
     data_dir::{Credentials, DataDir, FleetFile, Running},
     failure::Failure,
 };
@@ -211,8 +211,24 @@ impl AdminClient {
                 _ => "`dhow doctor` may say why",
             })
         })?;
-        read_answer(&answer)
+        let answer = read_answer(&answer)?;
+        if let Some(late) = late(&answer) {
+            eprintln!("{late}");
+        }
+        Ok(answer)
     }
+}
+
+/// Which regions may not know yet what was done, for people.
+fn late(answer: &Value) -> Option<String> {
+    let names = answer.get(NOT_YET_IN)?.as_array()?;
+    let names = names.iter().filter_map(Value::as_str);
+    let names: Vec<_> = names.map(|name| types::text::shown(name, 63)).collect();
+    Some(format!(
+        "Not known yet in {}: it holds there as soon as they have received it. All other regions \
+         know it.",
+        names.join(", ")
+    ))
 }
 
 /// Sends one request to `address` (host:port) and reads the answer until the connection ends.

@@ -389,6 +389,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("auditor", Flag, ""),
             must("suspended", Flag, ""),
             must("guard", TEXTS, ""),
+            of_access::LATE,
         ],
     ),
     (
@@ -401,9 +402,11 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
             must("new_public_access_block", OrNull(&TEXTS), ""),
             must("signatures", Word(&["any", "v4a"]), ""),
             must("old_signatures", Flag, ""),
+            of_access::LATE,
         ],
     ),
     ("Key", of_access::KEY),
+    ("Deleted", of_access::DELETED),
     (
         "KeyPair",
         &[
@@ -489,15 +492,19 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 "When it last answered there. ISO 8601.",
             ),
             must("keeps_registry", Flag, ""),
+            of_access::LATE,
         ],
     ),
     (
         "Revoked",
-        &[must(
-            "revoked",
-            TEXTS,
-            "Serial numbers that are refused from now on.",
-        )],
+        &[
+            must(
+                "revoked",
+                TEXTS,
+                "Serial numbers that are refused from now on.",
+            ),
+            of_access::LATE,
+        ],
     ),
     ("Drain", of_regions::DRAIN_STATE),
     ("DrainPlan", of_regions::DRAIN_PLAN),
@@ -588,6 +595,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
     ),
     ("Explained", of_access::EXPLAINED),
     ("GuardPolicy", of_access::GUARD_POLICY),
+    ("EndedSession", of_access::ENDED_SESSION),
     ("MapKey", &[must("key", Text, "64 hex digits.")]),
     (
         "Checkpoint",
@@ -640,8 +648,8 @@ mod tests {
     use super::*;
     use crate::{
         bodies::{
-            AccountAccess, Allow, DrainRegion, Empty, Explain, IamForm, NewAccount, NewBucket,
-            NewKey, NewOperator, NewRegion, Place, PlanDrain, Promote, Rekey, Revoke,
+            AccountAccess, Allow, DrainRegion, Empty, EndSession, Explain, IamForm, NewAccount,
+            NewBucket, NewKey, NewOperator, NewRegion, Place, PlanDrain, Promote, Rekey, Revoke,
             SetGuardPolicy, StartScrub, parse,
         },
         operations::{OPERATIONS, Op},
@@ -659,6 +667,7 @@ mod tests {
             Op::CreateAccount => read::<NewAccount>,
             Op::ChangeAccess => read::<AccountAccess>,
             Op::SetGuardPolicy => read::<SetGuardPolicy>,
+            Op::EndSession => read::<EndSession>,
             Op::CreateKey => read::<NewKey>,
             Op::CallIam => read::<IamForm>,
             Op::ExplainAccess => read::<Explain>,

@@ -16,3 +16,6 @@ pub mod operations;
 
 /// Where all operations are.
 pub const PREFIX: &str = "/-/admin/v1/";
+
+/// In the answer to what takes rights away: the regions that may not know it yet.
+pub const NOT_YET_IN: &str = "not_yet_in";

@@ -10,6 +10,16 @@ use crate::field::{
 const TEXTS: Kind = List(&Text);
 const OR_TEXT: Kind = OrNull(&Text);
 
+/// In the answer to each operation that takes rights away.
+pub const LATE: Field = may(
+    crate::NOT_YET_IN,
+    TEXTS,
+    "Regions that may not know yet what was taken away; absent where all know it.",
+);
+
+/// What is answered where something was deleted.
+pub const DELETED: &[Field] = &[LATE];
+
 /// The body of `POST accounts/{id}/guard-policy`.
 pub const SET_GUARD_POLICY: &[Field] = &[
     may("policy", Text, "To set it: JSON in the language of IAM."),
@@ -24,6 +34,22 @@ pub const GUARD_POLICY: &[Field] = &[
         OR_TEXT,
         "As it was written; null where there is none.",
     ),
+    LATE,
+];
+
+/// The body of `POST accounts/{id}/end-session`.
+pub const END_SESSION: &[Field] = &[must("access_key", Text, "That of the session: `DHST…`.")];
+
+/// Its answer.
+pub const ENDED_SESSION: &[Field] = &[
+    must("access_key", Text, ""),
+    must("account", Text, "The account's id."),
+    must(
+        "until",
+        Text,
+        "The session could last until then at most. ISO 8601.",
+    ),
+    LATE,
 ];
 
 const KEY_USE: &[Field] = &[
@@ -51,6 +77,7 @@ pub const KEY: &[Field] = &[
         OrNull(&Fields(KEY_USE)),
         "Null: never, as far as is known. Only the registry's region says it.",
     ),
+    LATE,
 ];
 
 /// The body of `POST accounts/{id}/explain`.

@@ -126,10 +126,13 @@ operations! {
     /// Refuse all requests of a key until it is enabled.
     DisableKey POST "keys/{id}/disable" ChangeKeys None, None, One("Key");
     /// Delete a key. The root key stays.
-    DeleteKey DELETE "keys/{id}" ChangeKeys None, None, Empty;
+    DeleteKey DELETE "keys/{id}" ChangeKeys None, None, One("Deleted");
     /// Do one action of IAM in an account, as the account itself.
     CallIam POST "accounts/{id}/iam" ChangeIdentities
         None, Some(fields::IAM_FORM), Object;
+    /// End one session of an account before its time, in every region.
+    EndSession POST "accounts/{id}/end-session" ChangeIdentities
+        None, Some(of_access::END_SESSION), One("EndedSession");
     /// Say why a request of an account, or of a user of it, would be allowed or refused.
     ExplainAccess POST "accounts/{id}/explain" ExplainAccess
         None, Some(of_access::EXPLAIN), One("Explained");

@@ -129,10 +129,7 @@ impl Guard {
             return Ok(ExitCode::SUCCESS);
         }
         match (&self.set, self.remove, shown["policy"].as_str()) {
-            (Some(_), ..) => println!(
-                "It binds everybody of account {} from now on; other regions follow within seconds.",
-                self.id
-            ),
+            (Some(_), ..) => println!("It binds everybody of account {} from now on.", self.id),
             (None, true, _) => println!("Removed."),
             (None, false, Some(policy)) => println!("{policy}"),
             (None, false, None) => println!("The account has no guard policy."),

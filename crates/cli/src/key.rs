@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use admin::{bodies::NewKey, failure::Failure};
+use admin::{NOT_YET_IN, bodies::NewKey, failure::Failure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use types::Timestamp;
@@ -87,9 +87,13 @@ impl OneKey {
     /// Asks for it, and says what the key is then.
     fn change(&self, method: &str, verb: &str, becomes: &str) -> Result<(), Failure> {
         let path = format!("keys/{}{verb}", self.access_key);
-        self.which.client()?.call(method, &path, None)?;
+        let answer = self.which.client()?.call(method, &path, None)?;
+        let mut shown = json!({ "access_key": self.access_key, "status": becomes });
+        if let Some(late) = answer.get(NOT_YET_IN) {
+            shown[NOT_YET_IN] = late.clone();
+        }
         match self.json {
-            true => print_json(&json!({ "access_key": self.access_key, "status": becomes })),
+            true => print_json(&shown),
             false => println!("{} is {becomes}.", self.access_key),
         }
         Ok(())

@@ -23,6 +23,7 @@ mod region;
 mod region_shown;
 mod residency;
 mod role;
+mod session;
 pub mod shown;
 pub mod table;
 pub mod topology;
@@ -43,6 +44,7 @@ pub use crate::{
     region::Region,
     residency::Residency,
     role::Role,
+    session::Session,
     user::User,
     which::{Folder, Which},
 };

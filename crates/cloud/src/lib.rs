@@ -7,6 +7,7 @@
 
 mod accounts;
 mod aliases;
+mod arrival;
 mod asymmetric;
 mod chains;
 mod change;
@@ -16,6 +17,7 @@ mod deeds;
 mod departures;
 mod divergence;
 mod drains;
+mod ended;
 mod error;
 mod evidence;
 mod features;

@@ -137,7 +137,7 @@ fn cost(action: &str) -> f64 {
     match action {
         "bucket.delete" | "key.delete" | "key.disable" | "account.suspend" | "region.revoke"
         | "user.delete" | "group.delete" | "group.remove" | "policy.delete" | "policy.detach"
-        | "role.delete" | "provider.delete" => 0.0,
+        | "role.delete" | "provider.delete" | "session.end" => 0.0,
         "bucket.create" | "user.create" | "role.create" | "provider.create" | "key.create"
         | "key.enable" | "account.resume" | "policy.attach" | "group.add" => 2.0,
         _ => 1.0,

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use proof::{chain::Entry, map::MapKey};
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
-use types::{AccountId, Actor, Clock, Features, Place, Random, RegionId, Timestamp};
+use types::{AccountId, Actor, Clock, Features, InVain, Place, Random, RegionId, Timestamp};
 
 use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
@@ -92,6 +92,8 @@ pub struct Registry {
     pub(crate) length: watch::Sender<u64>,
     /// How many entries each region that follows has taken over.
     pub(crate) heard: watch::Sender<BTreeMap<RegionId, u64>>,
+    /// Which of them answers waited for in vain.
+    pub(crate) in_vain: InVain<RegionId>,
     /// Whether all that the keeper knew has been taken over since the start.
     pub(crate) followed: watch::Sender<bool>,
     pub(crate) standing: Standing,
@@ -187,6 +189,7 @@ impl Registry {
             state: Arc::new(RwLock::new(state)),
             derived: Arc::default(),
             heard: watch::Sender::default(),
+            in_vain: InVain::default(),
             followed: watch::Sender::new(false),
             standing: Standing::default(),
             pace: Pace::default(),
@@ -477,7 +480,11 @@ fn last_of_each(written: &[Written]) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
 #[cfg(test)]
 mod actors_tests;
 #[cfg(test)]
+mod arrival_tests;
+#[cfg(test)]
 mod chains_tests;
+#[cfg(test)]
+mod ended_tests;
 #[cfg(test)]
 mod evidence_tests;
 #[cfg(test)]

@@ -573,6 +573,18 @@ impl SigningKeys for Registry {
         self.old_signer_here(access_key)
     }
 
+    fn is_suspended(&self, access_key: &str, token: Option<&SessionToken>) -> bool {
+        let opened = token.and_then(|token| self.open_session(token, access_key).ok());
+        let state = self.state.read();
+        let is = |id: &str| state.accounts.get(id).is_some_and(|a| a.suspended);
+        if token.is_some() {
+            return opened.is_some_and(|known| known.is_of(is));
+        }
+        let kept = state.keys.get(access_key).map(|key| &key.record.account);
+        let told = || state.verifiers.get(access_key).map(|key| &key.account);
+        kept.or_else(told).is_some_and(|account| is(account))
+    }
+
     fn requires_asymmetric(&self, account: &AccountId) -> bool {
         let state = self.state.read();
         let found = state.accounts.get(&**account);

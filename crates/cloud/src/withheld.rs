@@ -59,6 +59,8 @@ impl Registry {
         if self.withheld.note(region, &why, self.clock.now()) {
             tracing::warn!(%region, why, "changes are withheld from a region");
         }
+        // No answer waits for it any more.
+        self.heard.send_modify(|_| {});
         RegistryAnswer::Refused(why)
     }
 

@@ -30,6 +30,7 @@ use types::{BucketDeed, BucketId, Holding, ObjectKey, Writes};
 
 use self::written::{Buckets, Standing};
 use crate::{
+    arrival::decides_access,
     call::{Answer, Call},
     dialect::dispatch,
     elsewhere::unavailable,
@@ -257,6 +258,9 @@ impl Gateway {
         }
         let mut result = dispatch(call).await;
         if writes && let Some(deed) = call.permit.deed() {
+            if decides_access(call.operation) {
+                result = Box::pin(self.once_arrived(deed, result)).await;
+            }
             match call.via {
                 Via::Region(..) => self.note_write(deed, &mut result),
                 Via::Client if deed.holding(&self.region) == Holding::Replica => {

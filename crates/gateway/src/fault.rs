@@ -23,7 +23,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    AccessDenied, AccessForbidden, AccessControlListNotSupported, AuthorizationHeaderMalformed,
+    AccessDenied, AccessForbidden, AccessControlListNotSupported, AccountProblem,
+    AuthorizationHeaderMalformed,
     AuthorizationQueryParametersError, BadDigest, BadRequest, BucketAlreadyExists,
     BucketAlreadyOwnedByYou, BucketNotEmpty, ConditionalRequestConflict, EntityTooLarge,
     EntityTooSmall, ExpiredToken, IllegalLocationConstraintException, InsufficientStorage,

@@ -6,6 +6,7 @@
 
 mod acknowledged;
 pub mod admission;
+mod arrival;
 mod ask;
 mod beside;
 pub mod body;
@@ -50,6 +51,7 @@ mod small_listener;
 pub mod target;
 mod watchdog;
 
+pub use arrival::{NOT_YET_IN, name_late};
 pub use beside::{Beside, BesideApi};
 pub use change::SignedChange;
 pub use forwarded::facts as forwarded_facts;

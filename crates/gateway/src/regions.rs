@@ -170,6 +170,12 @@ pub trait Regions: Send + Sync {
     /// committed up to `position`.
     fn replicated(&self, deed: &BucketDeed, position: u64) -> bool;
 
+    /// The readable replicas of the bucket, whose home is here, that are not known to have applied
+    /// all up to `position`, each with up to where it has; `None` where its region is away.
+    fn lagging(&self, _: &BucketDeed, _position: u64) -> Vec<(RegionId, Option<u64>)> {
+        Vec::new()
+    }
+
     /// Up to where in its home's change log this region's replica of the bucket has applied; `None`
     /// where there is no replica, or that is not known.
     fn applied(&self, _: &BucketDeed) -> Option<u64> {

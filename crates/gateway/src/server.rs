@@ -11,7 +11,7 @@ use objects::Objects;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
-use types::{AccountId, BucketDeed, Clock, Deeds, Place, Random, RegionId};
+use types::{AccountId, BucketDeed, BucketId, Clock, Deeds, InVain, Place, Random, RegionId};
 
 use crate::{
     acknowledged::Acknowledged,
@@ -56,6 +56,8 @@ pub struct Gateway {
     pub(crate) replays: Mutex<Replays>,
     /// Writes that replicas may not have yet.
     pub(crate) acknowledged: Acknowledged,
+    /// Replicas of which answers waited in vain for a bucket's policy.
+    pub(crate) in_vain: InVain<(BucketId, RegionId)>,
     /// Whoever sends requests without a signature: they share what one account has.
     pub(crate) anybody: AccountId,
     /// Places for large documents.
@@ -107,6 +109,7 @@ impl Gateway {
             passed_admission: Admission::new(&parts.config, &metrics.waiting),
             replays: Mutex::new(Replays::new(parts.clock.now())),
             acknowledged: Acknowledged::default(),
+            in_vain: InVain::default(),
             anybody: AccountId::new("anonymous"),
             large_documents: Semaphore::new(LARGE_DOCUMENTS_MAX),
             beside: OnceLock::new(),

@@ -213,6 +213,26 @@ impl Iam {
         }
     }
 
+    /// Whether what a form asks for may take rights away: all that changes something, but for what
+    /// only gives, and what no other region decides by.
+    pub fn may_take_away(form: &Form) -> bool {
+        let action = form.get("Action").unwrap_or_default();
+        if Self::only_reads(form) {
+            return false;
+        }
+        match action {
+            "CreatePolicyVersion" => form.get("SetAsDefault") == Some("true"),
+            "UpdateAccessKey" => form.get("Status") == Some("Inactive"),
+            "DeletePolicy" | "DeletePolicyVersion" | "DeleteGroup" | "DeleteAccountAlias" => false,
+            "UpdateRole" | "UpdateRoleDescription" | "UpdateAssumeRolePolicy" => false,
+            "TagPolicy" | "UntagPolicy" => false,
+            action if action.starts_with("Create") || action.ends_with("PermissionsBoundary") => {
+                action.starts_with("Put")
+            }
+            action => !action.contains("OpenIDConnectProvider") || action.starts_with("Delete"),
+        }
+    }
+
     /// Does what a form asks for.
     ///
     /// # Errors

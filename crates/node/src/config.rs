@@ -11,8 +11,12 @@ use admin::failure::Failure;
 use serde::Deserialize;
 
 use crate::{
-    console_config::ConsoleConfig, issuers::StsConfig, new_buckets::Buckets,
-    proxies::ProxiesConfig, sso::ProviderConfig, tls::TlsConfig,
+    console_config::ConsoleConfig,
+    issuers::StsConfig,
+    new_buckets::Buckets,
+    proxies::{self, ProxiesConfig},
+    sso::ProviderConfig,
+    tls::TlsConfig,
 };
 
 /// All settings of a node. `dhow config print-default` shows it with comments.
@@ -630,7 +634,7 @@ impl Config {
         self.sts.check()?;
         self.tls.check()?;
         self.proxies.check()?;
-        self.check_clear_text()?;
+        proxies::check_clear_text(self)?;
         let proxies = !self.proxies.trusted.is_empty();
         self.console.check(self.tls.is_on(), proxies)?;
         ProviderConfig::check_all(&self.console.oidc, &self.sts)?;
@@ -664,23 +668,6 @@ impl Config {
         }
         self.cloud.check()?;
         self.check_counts()
-    }
-
-    fn check_clear_text(&self) -> Result<(), Failure> {
-        let guarded = self.tls.is_on() || !self.proxies.trusted.is_empty();
-        if self.listen.ip().is_loopback() || guarded || self.allow_clear_text {
-            return Ok(());
-        }
-        Err(Failure::new(format!(
-            "S3 has no TLS, and {} is no loopback address: others could read what customers send \
-             and get",
-            self.listen
-        ))
-        .hint(
-            "give it a certificate (--tls, or [tls]; docs/tls.md), name the TLS proxy in front of \
-             it (--trusted-proxy, or `trusted` under [proxies]), listen on 127.0.0.1, or say \
-             `allow_clear_text = true` (--allow-clear-text) if nobody else is on that network",
-        ))
     }
 
     fn check_counts(&self) -> Result<(), Failure> {

@@ -48,6 +48,9 @@ struct VerifiedForm {
     until_s: Option<u64>,
 }
 
+/// An answer, and whether what was done may have taken rights away.
+type Acted = (Answer, bool);
+
 /// A signature that was verified.
 struct Proven {
     verified: Verified,
@@ -127,12 +130,12 @@ impl IamForms {
         head: &Parts,
         body: &Bytes,
         came: RequestFacts,
-    ) -> Result<Answer, IamError> {
+    ) -> Result<Acted, IamError> {
         let begun = self.region.registry.log_length();
         let how = self.conditions(head, came);
         if let Some(form) = unsigned(api, head, body) {
             self.is_kept_here(api.into())?;
-            return self.sts.act_unsigned(how, begun, &form).await;
+            return Ok((self.sts.act_unsigned(how, begun, &form).await?, false));
         }
         let VerifiedForm {
             identity,
@@ -184,10 +187,12 @@ impl IamForms {
             actor: &identity.actor().ok_or_else(unauthenticated)?,
             conditions: how,
         };
-        match api {
-            Api::Iam => self.iam.act(&caller, &form).await,
-            Api::Sts => self.sts.act(&caller, (access_key, begun), &form),
-        }
+        let takes_away = api == Api::Iam && Iam::may_take_away(&form);
+        let answer = match api {
+            Api::Iam => self.iam.act(&caller, &form).await?,
+            Api::Sts => self.sts.act(&caller, (access_key, begun), &form)?,
+        };
+        Ok((answer, takes_away))
     }
 
     fn conditions<'a>(&'a self, head: &'a Parts, came: RequestFacts) -> Conditions<'a> {
@@ -343,6 +348,11 @@ impl IamForms {
                 "InvalidClientTokenId",
                 "The security token included in the request is invalid.",
             ),
+            // IAM and STS have no code of their own for it.
+            E::AccountProblem => denied(
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid: its account is suspended.",
+            ),
             E::ExpiredToken => denied(
                 "ExpiredToken",
                 "The security token included in the request is expired",
@@ -466,18 +476,25 @@ impl Beside for IamForms {
                 BesideApi::Sts => Some(Api::Sts),
                 BesideApi::AccountBlock => None,
             };
-            let (status, text) = match api {
+            let (status, text, takes_away) = match api {
                 Some(api) => match self.act(api, head, &body, facts).await {
-                    Ok(answer) => (StatusCode::OK, answer.xml(request_id)),
-                    Err(error) => (status(&error), error.xml(api, request_id)),
+                    Ok((answer, takes)) => (StatusCode::OK, answer.xml(request_id), takes),
+                    Err(error) => (status(&error), error.xml(api, request_id), false),
                 },
                 None => match self.act_on_block(head, &body, facts).await {
-                    Ok(answer) => answer,
-                    Err(error) => (status(&error), account_block::refused(&error, request_id)),
+                    Ok((status, text)) => (status, text, head.method != Method::GET),
+                    Err(error) => {
+                        let text = account_block::refused(&error, request_id);
+                        (status(&error), text, false)
+                    }
                 },
             };
             let mut answer = Response::new(text);
             *answer.status_mut() = status;
+            if takes_away {
+                let late = self.region.registry.not_yet_in(None).await;
+                gateway::name_late(answer.headers_mut(), &late);
+            }
             let kind = HeaderValue::from_static("text/xml");
             answer.headers_mut().insert(header::CONTENT_TYPE, kind);
             answer

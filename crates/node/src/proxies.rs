@@ -69,6 +69,24 @@ impl ProxiesConfig {
     }
 }
 
+/// Refuses to serve where others can read along, unless the operator allows that.
+pub(crate) fn check_clear_text(config: &Config) -> Result<(), Failure> {
+    let guarded = config.tls.is_on() || !config.proxies.trusted.is_empty();
+    if config.listen.ip().is_loopback() || guarded || config.allow_clear_text {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "S3 has no TLS, and {} is no loopback address: others could read what customers send and \
+         get",
+        config.listen
+    ))
+    .hint(
+        "give it a certificate (--tls, or [tls]; docs/tls.md), name the TLS proxy in front of it \
+         (--trusted-proxy, or `trusted` under [proxies]), listen on 127.0.0.1, or say \
+         `allow_clear_text = true` (--allow-clear-text) if nobody else is on that network",
+    ))
+}
+
 /// Says where others can read along.
 pub fn warn_of_clear_text(config: &Config) {
     let open = !config.listen.ip().is_loopback() && !config.tls.is_on();

@@ -207,6 +207,25 @@ impl Status {
         })
     }
 
+    /// The readable replicas that are not known to have applied all up to `position`, each with up
+    /// to where it has; `None` where its region is not connected.
+    pub fn lagging(&self, deed: &BucketDeed, position: u64) -> Vec<(RegionId, Option<u64>)> {
+        let acked = self.acked.read();
+        let replicas = deed.placement.replicas.iter();
+        let readable = replicas.filter(|replica| replica.sealed_by.is_none());
+        let one = |replica: &Replica| {
+            let said = acked.get(&(deed.id, replica.region.clone()));
+            let has = said.map(|said| match self.holds(deed, &replica.region, said) {
+                true => said.position,
+                false => 0,
+            });
+            let connected = said.is_some_and(|said| said.at.elapsed() < SILENT);
+            let lags = has.is_none_or(|has| has < position);
+            lags.then(|| (replica.region.clone(), has.filter(|_| connected)))
+        };
+        readable.filter_map(one).collect()
+    }
+
     /// Whether the statement is about the replica that the deed names, under its epoch, by the
     /// start of the region that runs now.
     fn holds(&self, deed: &BucketDeed, region: &RegionId, said: &Acked) -> bool {

@@ -50,6 +50,9 @@ pub const OLD_SIGNATURES: &str = "old-signatures";
 /// Guard policies of accounts.
 pub const GUARD_POLICIES: &str = "guard-policies";
 
+/// Sessions that are ended singly.
+pub const ENDED_SESSIONS: &str = "ended-sessions";
+
 /// What builds know that announce nothing.
 const BASE: &[&str] = &[
     ACCEPTED_RULES,
@@ -65,6 +68,7 @@ const SINCE: &[&str] = &[
     ACCESS_LISTS,
     ACCOUNT_ALIASES,
     ASYMMETRIC_SIGNATURES,
+    ENDED_SESSIONS,
     GUARD_POLICIES,
     IDENTITIES,
     OLD_SIGNATURES,

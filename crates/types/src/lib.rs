@@ -14,6 +14,7 @@ pub mod deed;
 pub mod etag;
 pub mod features;
 pub mod ids;
+pub mod in_vain;
 pub mod judge;
 pub mod limits;
 pub mod names;
@@ -35,6 +36,7 @@ pub use deed::{BucketDeed, DeedError, Deeds, NewDeed, OneDeed, SignedRequest};
 pub use etag::ETag;
 pub use features::Features;
 pub use ids::{AccessKeyId, AccountId, BucketId, DisplayVersion, RegionId, UploadId, VersionId};
+pub use in_vain::InVain;
 pub use judge::{Judge, NotNow};
 pub use names::{BucketName, NameError, ObjectKey};
 pub use placement::{

@@ -1,6 +1,6 @@
 //! Why a signature is refused; each variant is one error code of S3.
 
-use crate::{NoOldKey, TokenFault};
+use crate::{NoOldKey, SessionToken, SigningKeys, TokenFault};
 
 /// What a client needs to find its own mistake; nothing of it is secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -123,9 +123,27 @@ pub enum SignatureError {
     /// `InvalidAccessKeyId`.
     #[error("unknown access key")]
     UnknownKey(String),
+    /// `AccountProblem`: the key is one of an account that is suspended.
+    #[error("the account is suspended")]
+    AccountProblem,
     /// `SignatureDoesNotMatch`.
     #[error("the signature does not match")]
     Mismatch(Box<Mismatch>),
+}
+
+impl SignatureError {
+    /// Of a key that opens nothing here.
+    pub(super) fn of_unknown(
+        keys: &dyn SigningKeys,
+        access_key: &str,
+        token: Option<&str>,
+    ) -> Self {
+        let token = token.map(SessionToken::new);
+        match keys.is_suspended(access_key, token.as_ref()) {
+            true => Self::AccountProblem,
+            false => Self::UnknownKey(access_key.to_owned()),
+        }
+    }
 }
 
 impl From<TokenFault> for SignatureError {

@@ -249,7 +249,7 @@ pub(super) fn matches(signer: &OldSigner, covered: &Texts, given: &str) -> bool 
 
 fn signer(access_key: &str, facts: &Facts<'_>) -> Result<OldSigner, E> {
     facts.keys.old_signer(access_key).map_err(|why| match why {
-        NoOldKey::Unknown => E::UnknownKey(access_key.to_owned()),
+        NoOldKey::Unknown => E::of_unknown(facts.keys, access_key, None),
         why => E::OldSignature(why),
     })
 }

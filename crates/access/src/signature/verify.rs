@@ -494,7 +494,7 @@ fn check_asymmetric(
     }
     let access_key = signed.credential.access_key;
     let found = facts.keys.public_key(access_key);
-    let found = found.ok_or_else(|| E::UnknownKey(access_key.to_owned()))?;
+    let found = found.ok_or_else(|| E::of_unknown(facts.keys, access_key, None))?;
     let canonical = canonical_request(request, signed);
     let scope = signed.credential.scope;
     let digest = sha256(&canonical);
@@ -555,7 +555,7 @@ fn check(
     let key = found.as_ref().map_or(&*NO_KEY, |found| &found.key);
     let good = signature_matches(key, &to_sign, signed.signature);
     let Some(found) = found else {
-        return Err(E::UnknownKey(credential.access_key.to_owned()));
+        return Err(E::of_unknown(facts.keys, credential.access_key, token));
     };
     if !good {
         return Err(mismatch(signed, &to_sign, &canonical));
@@ -632,7 +632,7 @@ pub fn verify_text(
     let key = found.as_ref().map_or(&*NO_KEY, |found| &found.key);
     let good = signature_matches(key, text_to_sign.as_bytes(), signature);
     match found {
-        None => Err(E::UnknownKey(credential.access_key.to_owned())),
+        None => Err(E::of_unknown(facts.keys, credential.access_key, token)),
         Some(found) if good => {
             check_kind(facts, &found.account, credential, token)?;
             Ok(Identity::Key {

@@ -7,6 +7,7 @@
 pub(crate) mod account;
 pub(crate) mod alias;
 pub(crate) mod deed;
+pub(crate) mod ended;
 #[cfg(test)]
 mod golden_tests;
 pub(crate) mod group;
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use types::RegionId;
 
 use self::{
-    account::Account, alias::AliasRecord, deed::DeedRecord, group::GroupRecord,
+    account::Account, alias::AliasRecord, deed::DeedRecord, ended::EndedRecord, group::GroupRecord,
     guard_policy::GuardPolicyRecord, key::KeyRecord, managed::ManagedRecord, operator::Operator,
     provider::ProviderRecord, region::RegionRecord, role::RoleRecord, token::TokenRecord,
     user::UserRecord,
@@ -98,6 +99,8 @@ kinds! {
         aliases: AliasRecord,
         /// Guard policies; where the registry is followed, some by their digest alone.
         guard_policies: GuardPolicyRecord,
+        /// Sessions that were ended singly.
+        ended: EndedRecord,
         /// Keys that open tokens of sessions, where the registry is followed.
         token_keys: TokenKeyRecord,
         /// What the keeper said that it had sent, where the registry is followed.

@@ -103,7 +103,7 @@ fn grant(key: &NewKey) -> Grant {
 }
 
 /// What verifies a request to `region` of the session, there.
-fn verifies(
+pub(super) fn verifies(
     registry: &Registry,
     made: &NewSession,
     region: &str,

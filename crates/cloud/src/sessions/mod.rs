@@ -247,6 +247,12 @@ impl State {
 }
 
 impl Known {
+    /// Whether this is so of its account, or of the one of the key with which it began.
+    pub(crate) fn is_of(&self, account: impl Fn(&str) -> bool) -> bool {
+        let claims = &self.opened.claims;
+        account(&claims.account) || account(&claims.parent_account)
+    }
+
     /// The session, as it is decided by now.
     fn session(&self, of: SessionOf) -> Arc<Session> {
         let mut made = self.made.lock();
@@ -483,6 +489,10 @@ impl Registry {
 
     fn live_session(&self, state: &State, known: &Known) -> Option<Live> {
         let claims = &known.opened.claims;
+        let ended = state.ended.until(&claims.account, &known.access_key);
+        if ended.is_some() && !types::planted("ended-sessions-go-on") {
+            return None;
+        }
         let of = state.session_of(claims, self.keeps())?;
         let account = state.accounts.get(&claims.account)?;
         Some(Live {

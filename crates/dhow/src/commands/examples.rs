@@ -46,6 +46,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("account list", &["dhow account list --json"]),
+    (
+        "session end",
+        &["dhow session end DHSTEXAMPLEEXAMPLEEXAMPLEEXAMP --account acme"],
+    ),
     ("key list", &["dhow key list"]),
     ("key disable", &["dhow key disable DHOWEXAMPLEKEY"]),
     ("key enable", &["dhow key enable DHOWEXAMPLEKEY"]),

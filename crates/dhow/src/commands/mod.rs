@@ -27,7 +27,7 @@ use cli::shown::print_json;
 #[command(after_help = "\
 Examples:
   dhow up                                  start a cloud in ./dhow-data
-  dhow up --data /srv/dhow --listen 0.0.0.0:9000
+  dhow up --data /srv/dhow --listen 0.0.0.0:9000 --tls
   dhow up --regions 3 --data ./fleet       a cloud of three regions, each a process
   dhow bucket create b --home eu-central-1 --replica me-east-1
   eval \"$(dhow env)\"                       set the variables that tools need for it
@@ -57,6 +57,8 @@ enum Command {
     User(cli::User),
     #[command(subcommand)]
     Role(cli::Role),
+    #[command(subcommand)]
+    Session(cli::Session),
     #[command(subcommand)]
     Group(cli::Group),
     #[command(subcommand)]
@@ -109,6 +111,7 @@ impl Cli {
             Command::Key(key) => key.run(),
             Command::User(user) => user.run(),
             Command::Role(role) => role.run(),
+            Command::Session(session) => session.run(),
             Command::Group(group) => group.run(),
             Command::Policy(policy) => policy.run(),
             Command::Access(access) => access.run(),

@@ -44,6 +44,7 @@ codes! {
     AccessDenied 403 "Access Denied";
     AccessForbidden 403 "CORSResponse: CORS is not enabled for this bucket.";
     AccessControlListNotSupported 400 "The bucket does not allow ACLs";
+    AccountProblem 403 "There is a problem with your account that prevents the operation from completing successfully: it is suspended.";
     AuthorizationHeaderMalformed 400 "The authorization header that you provided is not valid.";
     AuthorizationQueryParametersError 400 "Query-string authentication parameters are not valid.";
     BadDigest 400 "The Content-MD5 or checksum value that you specified did not match what the server received.";

@@ -82,6 +82,7 @@ impl From<SignatureError> for Fault {
             E::ExpiredToken => C::ExpiredToken.into(),
             E::OutdatedToken => C::TokenRefreshRequired.into(),
             E::UnknownKey(key) => Fault::new(C::InvalidAccessKeyId).detail("AWSAccessKeyId", key),
+            E::AccountProblem => C::AccountProblem.into(),
             E::Mismatch(mismatch) => mismatched(*mismatch),
         }
     }

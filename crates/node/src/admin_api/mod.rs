@@ -52,7 +52,7 @@ use types::{Actor, RegionId};
 use self::{
     answers::{bad, refused, unknown},
     call::{Call, Sender},
-    identities::tightens,
+    identities::{takes_away, tightens},
     seen::Signed as SignedOnce,
 };
 pub use self::{
@@ -176,7 +176,11 @@ impl Admin {
             let tightens = tightens(operation.op, &call);
             self.take_once(signature, &call, tightens).await?;
         }
-        self.perform(operation.op, &call, id).await
+        let answer = self.perform(operation.op, &call, id).await?;
+        match takes_away(operation.op, &call) {
+            true => Ok(self.once_arrived(operation.op, id, answer).await),
+            false => Ok(answer),
+        }
     }
 
     /// A signed request changes something once: whoever saw it must not have it done again.
@@ -215,6 +219,7 @@ impl Admin {
             Op::DisableKey => self.set_key(call, id, KeyStatus::Disabled).await,
             Op::DeleteKey => self.delete_key(call, id).await,
             Op::CallIam => self.call_iam(call, id).await,
+            Op::EndSession => self.end_session(call, id).await,
             Op::ExplainAccess => self.explain(call, id).await,
             Op::ListOperators => self.list_operators(call),
             Op::GetOperator => self.get_operator(call, id),
@@ -405,6 +410,9 @@ fn unverified(error: SignatureError) -> Refused {
         SignatureError::WrongRegion { got, expected, .. } => Some(format!(
             "access denied: signed for region {got}, and this is the admin API of region {expected}"
         )),
+        SignatureError::AccountProblem => {
+            Some("access denied: the account of this key is suspended".to_owned())
+        }
         _ => None,
     };
     let refused = denied(error.to_string());

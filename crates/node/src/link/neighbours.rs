@@ -602,6 +602,10 @@ impl gateway::Regions for Neighbours {
         let status = self.status.get();
         status.is_some_and(|status| status.replicated(deed, position))
     }
+    fn lagging(&self, deed: &BucketDeed, position: u64) -> Vec<(RegionId, Option<u64>)> {
+        let status = self.status.get();
+        status.map_or_else(Vec::new, |status| status.lagging(deed, position))
+    }
     fn applied(&self, deed: &BucketDeed) -> Option<u64> {
         self.status.get()?.applied(deed)
     }
