@@ -231,7 +231,7 @@ impl Gateway {
             return Err((
                 StatusCode::BAD_REQUEST,
                 "InvalidRequest",
-                "A request has one Host and one length.",
+                "A request has one Host, one length and one account.",
             ));
         }
         if api == BesideApi::AccountBlock && head.uri.path() != ACCOUNT_BLOCK {
@@ -279,8 +279,8 @@ impl Gateway {
     }
 }
 
-/// Whether a head names one host and one length: two programs must not read it in two ways, as at
-/// S3 (docs/requests.md).
+/// Whether a head names one host, one length and at most one account: two programs must not read it
+/// in two ways, as at S3 (docs/requests.md).
 pub(crate) fn has_one_reading(uri: &Uri, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
@@ -291,7 +291,28 @@ pub(crate) fn has_one_reading(uri: &Uri, headers: &HeaderMap) -> bool {
     };
     let lengths = headers.contains_key(header::TRANSFER_ENCODING)
         && headers.contains_key(header::CONTENT_LENGTH);
-    (same && hosts.next().is_none() && !lengths) || types::planted("beside-any-reading")
+    let one = same && hosts.next().is_none() && !lengths && names_one_account(uri, headers);
+    one || types::planted("beside-any-reading")
+}
+
+/// Whether the account of the control API is that of the header alone. SDKs also put it in front of
+/// the host, and a query may name it, as it may name every such header.
+fn names_one_account(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(ACCOUNT).iter();
+    let Some(account) = all.next() else {
+        return true;
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let front = host
+        .and_then(|host| host.split('.').next())
+        .unwrap_or_default();
+    let is_account = front.len() == 12 && front.bytes().all(|b| b.is_ascii_digit());
+    let query = uri.query().unwrap_or_default().to_ascii_lowercase();
+    let in_query = query.contains("account") || query.contains('%');
+    let other = is_account && front.as_bytes() != account.as_bytes();
+    all.next().is_none() && !in_query && !other
 }
 
 #[cfg(test)]
@@ -303,6 +324,7 @@ mod tests {
         let host = ("host", "a:1");
         let length = ("content-length", "1");
         let chunks = ("transfer-encoding", "chunked");
+        let account = (ACCOUNT, "000000000001");
         for (target, lines, expected) in [
             ("/-/iam", vec![host], true),
             ("/-/iam", vec![host, length], true),
@@ -311,6 +333,24 @@ mod tests {
             ("/-/iam", vec![host, ("host", "b:1")], false),
             ("/-/iam", vec![host, host], false),
             ("/-/iam", vec![host, length, chunks], false),
+            (ACCOUNT_BLOCK, vec![host, account], true),
+            (
+                ACCOUNT_BLOCK,
+                vec![account, ("host", "000000000001.a")],
+                true,
+            ),
+            (
+                ACCOUNT_BLOCK,
+                vec![account, ("host", "000000000002.a")],
+                false,
+            ),
+            (ACCOUNT_BLOCK, vec![host, account, account], false),
+            ("/v20180820/?x-amz-account-id=2", vec![host, account], false),
+            (
+                "/v20180820/?x-amz%2Daccount-id=2",
+                vec![host, account],
+                false,
+            ),
         ] {
             let mut headers = HeaderMap::new();
             for (name, value) in &lines {
