@@ -198,6 +198,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("region reopen", &["dhow region reopen me-east-1"]),
     ("region rekey", &["dhow region rekey me-east-1"]),
+    ("region step-back", &["dhow region step-back me-east-1"]),
     (
         "region allow",
         &["dhow region allow me-east-1 --address dubai.example.net:9003"],
