@@ -200,6 +200,10 @@ impl Gateway {
         if !self.acknowledged.any() || *touched == Touched::Nothing {
             return None;
         }
+        // A region that has become the home waits for nobody: what it has is what there is.
+        if deed.holding(&self.region) == Holding::Home {
+            return None;
+        }
         let key = self.acknowledged.hash(touched);
         let (standing, now) = (self.standing(deed), Instant::now());
         let mut all = self.acknowledged.buckets.lock();
