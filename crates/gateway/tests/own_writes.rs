@@ -152,10 +152,12 @@ async fn a_copy_that_takes_writes_shows_what_is_newest_there() {
         (200, Some("home-1"))
     );
     // What comes after waits for the replica to apply that, and so comes after it in time. A delete
-    // would find nothing before.
+    // would find nothing before. (Other keys: what waits may still be done when it is given up.)
     let soon = std::time::Duration::from_millis(200);
-    for method in ["PUT", "DELETE"] {
-        let mut sent = std::pin::pin!(copy.send(method, "/papers/k", &[], "x"));
+    for (method, target) in [("PUT", "/papers/w"), ("DELETE", "/papers/d")] {
+        let put = copy.send("PUT", target, &only_new, "by the home").await;
+        assert_eq!(put.status, 200);
+        let mut sent = std::pin::pin!(copy.send(method, target, &[], "x"));
         let early = tokio::time::timeout(soon, &mut sent).await;
         assert!(early.is_err(), "{method}: {early:?}");
     }
