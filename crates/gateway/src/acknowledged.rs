@@ -120,9 +120,8 @@ pub(crate) struct Acknowledged {
     /// How many buckets there are: nearly always none, and then nothing is looked up.
     count: AtomicUsize,
     hasher: std::hash::RandomState,
-    /// Buckets in which clients wrote here, at a replica that took writes, and the last epoch then.
-    /// One number for each such bucket.
-    own: Mutex<HashMap<BucketId, u64>>,
+    /// Buckets in which clients wrote here, at a replica that took writes, with the last deed then.
+    own: Mutex<HashMap<BucketId, Arc<BucketDeed>>>,
 }
 
 impl Acknowledged {
@@ -268,7 +267,7 @@ impl Gateway {
             match call.via {
                 Via::Region(..) => self.note_write(deed, &mut result),
                 Via::Client if deed.holding(&self.region) == Holding::Replica => {
-                    self.acknowledged.own.lock().insert(deed.id, deed.epoch);
+                    self.note_own(deed);
                 }
                 Via::Client => {}
             }
@@ -277,6 +276,15 @@ impl Gateway {
             say(&mut result, AT_LEAST, value);
         }
         result
+    }
+
+    /// A client wrote here, at a replica that takes writes. Buckets that are gone make room.
+    fn note_own(&self, deed: &Arc<BucketDeed>) {
+        let mut own = self.acknowledged.own.lock();
+        if own.len() == own.capacity() && !own.contains_key(&deed.id) {
+            own.retain(|id, deed| self.deeds.get(&deed.name).is_some_and(|now| now.id == *id));
+        }
+        own.insert(deed.id, Arc::clone(deed));
     }
 
     /// The answer to a region that forwarded a write says what a replica must have applied to show
@@ -297,8 +305,8 @@ impl Gateway {
 
     /// A replica that takes writes has what its home does not, so only it answers its clients, and
     /// only reads of the bucket's own account are forwarded: the others wait for what was
-    /// acknowledged of the home's. So does a write, which would otherwise be
-    /// decided without that, and might come before it in time.
+    /// acknowledged of the home's. So does a write, which would otherwise be decided without that,
+    /// and might come before it in time.
     async fn until_shown(&self, deed: &Arc<BucketDeed>, touched: &Touched) -> Result<(), Fault> {
         let wait = self.until_applied(deed, touched);
         wait.await
@@ -354,14 +362,15 @@ impl Gateway {
             }
             Writes::Home => {
                 let own = &self.acknowledged.own;
-                let before = own.lock().get(&deed.id).is_some_and(|at| *at < deed.epoch);
+                let older = |then: &Arc<BucketDeed>| then.epoch < deed.epoch;
+                let before = own.lock().get(&deed.id).is_some_and(older);
                 // A replica follows under the next epoch once the home has read all of before.
                 let waiting = async {
                     while regions.applied(deed).is_none() {
                         tokio::time::sleep(APPLIED_PAUSE).await;
                     }
                     own.lock()
-                        .retain(|id, at| *id != deed.id || *at >= deed.epoch);
+                        .retain(|_, then| then.id != deed.id || !older(then));
                 };
                 !before || tokio::time::timeout(APPLIED_WAIT, waiting).await.is_ok()
             }

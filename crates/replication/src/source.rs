@@ -316,7 +316,7 @@ impl Source {
         }
         // Where the log has only what is not for replicas, the new position is an answer: somebody
         // may wait until the replica says it.
-        let at_end = page.next == stands.after || types::planted("positions-unsaid");
+        let at_end = page.next == stands.after;
         if page.changes.is_empty() && !page.reseed && at_end && !wait.is_zero() {
             drop(held);
             let waiting = objects.changed(&permit, page.next, wait);

@@ -195,7 +195,7 @@ impl PeerHandler {
         }
     }
 
-    /// How late it is here. How much this region is asked is for whoever keeps the registry, and
+    /// The time here. How much this region is asked is for whoever keeps the registry, and
     /// for regions of the same operator.
     fn hello(&self, from: &RegionId) -> Value {
         let region = &self.region;
