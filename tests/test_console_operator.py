@@ -81,7 +81,7 @@ def test_an_account_is_created_gets_its_first_key_and_a_guard_policy(one, cloud)
     one.see("Saved.").look()
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.create_bucket(Bucket="con-oper-tenant-second")
-    press(one, "Have no guard policy")
+    press(one, "Remove the guard policy")
     one.see("There is none").look(axe=False)
     s3.create_bucket(Bucket="con-oper-tenant-second")
     assert made["id"] in one.page.url

@@ -119,7 +119,7 @@ fn guard_policy(call: &Call<'_>, id: &str, refused: Option<(&str, &Fault)>) -> M
             }
             @if !stored.is_empty() {
                 (parts::button(call, route, &[("id", id), ("remove", "1")], "danger",
-                    &call.t("Have no guard policy")))
+                    &call.t("Remove the guard policy")))
             }
         }
     }

@@ -102,8 +102,12 @@ pub async fn download(call: &Call<'_>) -> Answer {
     let form = form.ok_or_else(|| Fault::Bad(call.t("There is no such kind of file.")))?;
     let filter = Filter::of(call, &call.form)?;
     let place = call.console.zips.take_now(&who.session.account);
-    let place = place
-        .ok_or_else(|| Fault::Busy(call.t("As many files as may be are on their way.").into()))?;
+    let place = place.ok_or_else(|| {
+        Fault::Busy(
+            call.t("As many files as are allowed are being saved now.")
+                .into(),
+        )
+    })?;
     let length = *call.console.backend.registry().watch().borrow();
     let gone = || Fault::Failed("the console is stopping".into());
     let console = call.console.own.upgrade().ok_or_else(gone)?;

@@ -8,6 +8,7 @@ pub mod audit_export;
 pub mod audit_filter;
 pub mod block;
 pub mod bulk;
+pub mod by_name;
 pub mod connect;
 pub mod create;
 pub mod delete;

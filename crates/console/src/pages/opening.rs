@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 use crate::{
     call::Call,
     fault::Fault,
-    pages::{phases::HOURS, regions, value},
+    pages::{
+        by_name::{self, Asks},
+        phases::HOURS,
+        regions, value,
+    },
     reply::{Answer, Page, Reply},
     ui::{
         href::Href,
@@ -268,7 +272,6 @@ pub async fn close(call: &Call<'_>) -> Answer {
         call.admin(&Method::POST, &path, None).await?;
         return Ok(Reply::See(Href::to("/regions")));
     }
-    let wrong = call.form.some("name").is_some();
     let path = format!("regions/{}", access::sign::encode(id));
     let region = call.admin(&Method::GET, &path, None).await?;
     let opens = matches!(value::text(&region, "status"), "planned" | "joining");
@@ -276,36 +279,17 @@ pub async fn close(call: &Call<'_>) -> Answer {
         true => (GIVEN_UP, call.t("Give up a region that is not open yet")),
         false => (CLOSED, call.t("Close a region")),
     };
-    let body = html! {
-        @if wrong {
-            (note(Tone::Bad, &html! {
-                p role="alert" { (call.t("The name that you typed is not the region's. Nothing was closed.")) }
-            }))
-        }
-        (note(Tone::Bad, &html! { p { (call.t(says)) } }))
-        form.stack method="post" action="/regions/close" {
-            (call.token("/regions/close"))
-            input type="hidden" name="id" value=(id);
-            div {
-                label for="name" {
-                    (call.t("To confirm, type the name of the region:")) " " (text::code(id))
-                }
-                input #name name="name" required autocomplete="off" autocapitalize="none"
-                    spellcheck="false" dir="ltr";
-            }
-            div.actions {
-                button.danger { (call.t("Close the region")) }
-                a.button href=(Href::to("/regions/show").with(&[("id", id)])) { (call.t("Leave it")) }
-            }
-        }
+    let asks = Asks {
+        route: "/regions/close",
+        id,
+        says,
+        other: NOT_CLOSED,
+        does: call.t("Close the region"),
     };
-    let mut page = Page::new(title, body).at(self::path(call, Some(id)));
-    if wrong {
-        page.status = StatusCode::BAD_REQUEST;
-    }
-    page.into()
+    by_name::page(call, title, &asks).into()
 }
 
+const NOT_CLOSED: &str = "The name that you typed is not the region's. Nothing was closed.";
 const GIVEN_UP: &str = "Its token and its certificates are refused from then on. Nothing is placed there \
                         yet. The name is not free again: plan another region under another \
                         name.";

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use crate::{
     call::Call,
     fault::Fault,
-    pages::value,
+    pages::{
+        by_name::{self, Asks},
+        value,
+    },
     reply::{Answer, Page, Reply},
     ui::{
-        href::Href,
         parts::{self, Tone, note},
         text,
     },
@@ -40,41 +42,11 @@ fn named<'c>(call: &'c Call<'_>) -> Result<&'c str, Fault> {
     id.ok_or_else(|| Fault::Bad(call.t("The form names no region.")))
 }
 
-fn page(id: &str) -> Href {
-    Href::to("/regions/show").with(&[("id", id)])
-}
-
 fn path(call: &Call<'_>, id: &str) -> Markup {
     html! {
         ol {
             li { a href="/regions" { (call.t("Regions")) } }
-            li { a href=(page(id)) { (text::code(id)) } }
-        }
-    }
-}
-
-/// Asks for the region's name, with what would be.
-fn asks(call: &Call<'_>, (route, id): (&str, &str), (says, does): (&'static str, &str)) -> Markup {
-    let typed = call.form.some("name");
-    html! {
-        @if typed.is_some() {
-            (note(Tone::Bad, &html! { p role="alert" { (call.t(OTHER)) } }))
-        }
-        (note(Tone::Warn, &html! { p { (call.t(says)) } }))
-        form.stack method="post" action=(route) {
-            (call.token(route))
-            input type="hidden" name="id" value=(id);
-            div {
-                label for="name" {
-                    (call.t("To confirm, type the name of the region:")) " " (text::code(id))
-                }
-                input #name name="name" required autocomplete="off" autocapitalize="none"
-                    spellcheck="false" dir="ltr";
-            }
-            div.actions {
-                button.danger { (does) }
-                a.button href=(page(id)) { (call.t("Leave it")) }
-            }
+            li { a href=(by_name::region(id)) { (text::code(id)) } }
         }
     }
 }
@@ -87,13 +59,16 @@ pub async fn revoke(call: &Call<'_>) -> Answer {
     if call.form.get("name") == Some(id) {
         let at = format!("regions/{}/revoke", access::sign::encode(id));
         call.admin(&Method::POST, &at, Some(&json!({}))).await?;
-        return Ok(Reply::See(page(id)));
+        return Ok(Reply::See(by_name::region(id)));
     }
-    let does = call.t("Take the certificates back");
-    let body = asks(call, ("/regions/revoke", id), (REVOKED, &does));
-    Page::new(call.t("Take certificates back"), body)
-        .at(path(call, id))
-        .into()
+    let asks = Asks {
+        route: "/regions/revoke",
+        id,
+        says: REVOKED,
+        other: OTHER,
+        does: call.t("Take the certificates back"),
+    };
+    by_name::page(call, call.t("Take certificates back"), &asks).into()
 }
 
 const REVOKED: &str = "Other regions refuse the region at once: it follows nothing and forwards \
@@ -104,11 +79,14 @@ const REVOKED: &str = "Other regions refuse the region at once: it follows nothi
 pub async fn rekey(call: &Call<'_>) -> Answer {
     let id = named(call)?;
     if call.form.get("name") != Some(id) {
-        let does = call.t("Make the token");
-        let body = asks(call, ("/regions/rekey", id), (REKEYED, &does));
-        return Page::new(call.t("Give a region a new key"), body)
-            .at(path(call, id))
-            .into();
+        let asks = Asks {
+            route: "/regions/rekey",
+            id,
+            says: REKEYED,
+            other: OTHER,
+            does: call.t("Make the token"),
+        };
+        return by_name::page(call, call.t("Give a region a new key"), &asks).into();
     }
     let at = format!("regions/{}/rekey", access::sign::encode(id));
     let told = call.admin(&Method::POST, &at, Some(&json!({}))).await?;
@@ -124,7 +102,7 @@ pub async fn rekey(call: &Call<'_>) -> Answer {
             button.primary type="button" data-copy=(lines) data-done=(call.t("Copied")) {
                 (call.t("Copy the lines"))
             }
-            a.button href=(page(id)) { (call.t("I have kept it")) }
+            a.button href=(by_name::region(id)) { (call.t("I have kept it")) }
         }
     };
     Page::new(call.t("The token for a new key"), body)
