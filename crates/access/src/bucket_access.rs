@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use types::{BucketDeed, BucketName, Holding, ObjectKey};
 
 use crate::{
-    AccessList, Action, Ask, Facts, Identity, Ownership, Refusal, Resource,
+    AccessList, Action, Ask, Denied, Facts, Identity, Ownership, Refusal, Resource,
     acl::{Says, says},
     actions::{By, Kind},
     conditions,
@@ -339,20 +339,18 @@ pub(crate) fn decide(
             Err(Refusal::PolicyOfOthers)
         }
         Ok(granted) => Ok(granted),
-        Err(Decision::Needs(Need::Acl)) => Err(Refusal::NeedsList),
-        Err(Decision::Needs(need)) if is_in_body(ask.action, need) => Ok(Granted {
-            unread: Some(need),
-            ..Granted::default()
-        }),
-        Err(decision) => {
-            if of_upload && is_open(decision) && began(ask, deed, facts, owns)? {
-                return Ok(Granted::default());
+        Err(denied) => match denied.decision {
+            Decision::Needs(Need::Acl) => Err(Refusal::NeedsList),
+            Decision::Needs(need) if is_in_body(ask.action, need) => Ok(Granted {
+                unread: Some(need),
+                ..Granted::default()
+            }),
+            decision if of_upload && is_open(decision) && began(ask, deed, facts, owns)? => {
+                Ok(Granted::default())
             }
-            Err(match owns {
-                true => Refusal::Policy(decision),
-                false => stranger,
-            })
-        }
+            _ if owns => Err(Refusal::Policy(denied)),
+            _ => Err(stranger),
+        },
     }
 }
 
@@ -426,7 +424,7 @@ pub(crate) fn explain(ask: &Ask<'_>, facts: &Facts<'_>) -> Vec<policy::Explanati
         (None, None) => policy::Documents::default(),
     };
     let mut explained = Vec::new();
-    let all = each(ask, facts, documents, |request, documents| {
+    let all = each(ask, facts, documents, |_, request, documents| {
         explained.push(policy::explain(request, documents));
         Ok::<(), Infallible>(())
     });
@@ -455,15 +453,15 @@ fn by_documents<'a>(
     ask: &Ask<'a>,
     facts: &Facts<'a>,
     documents: policy::Documents<'a>,
-) -> Result<Granted, Decision> {
+) -> Result<Granted, Denied> {
     let mut granted = Granted::default();
     if ask.principal.has_policies() && types::planted("policies-unasked") {
         return Ok(granted);
     }
-    each(ask, facts, documents, |request, documents| {
+    each(ask, facts, documents, |action, request, documents| {
         match policy::decide(request, documents) {
             Decision::Allow(basis) => granted.by_list |= basis == Basis::Acl,
-            decision => return Err(decision),
+            decision => return Err(Denied { action, decision }),
         }
         Ok(())
     })?;
@@ -475,7 +473,7 @@ fn each<'a, E>(
     ask: &Ask<'a>,
     facts: &Facts<'a>,
     mut documents: policy::Documents<'a>,
-    mut judge: impl FnMut(&policy::Request<'_>, &policy::Documents<'_>) -> Result<(), E>,
+    mut judge: impl FnMut(Action, &policy::Request<'_>, &policy::Documents<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let texts = conditions::Texts::of(ask);
     let tags = ask.principal.tags();
@@ -507,7 +505,7 @@ fn each<'a, E>(
     for action in [Some(ask.action)].into_iter().chain(also(ask)).flatten() {
         request.action = action.into();
         documents.acl = lists(action);
-        judge(&request, &documents)?;
+        judge(action, &request, &documents)?;
     }
     if compares(ask) {
         let mut reading = conditions::of_reading(&conditions, ask, &texts);
@@ -517,7 +515,7 @@ fn each<'a, E>(
         request.action = Action::GetObject.into();
         documents.acl = lists(Action::GetObject);
         request.conditions = &reading;
-        judge(&request, &documents)?;
+        judge(Action::GetObject, &request, &documents)?;
     }
     Ok(())
 }
@@ -597,17 +595,16 @@ fn agrees_to_pay(ask: &Ask<'_>) -> bool {
     said.is_some_and(|value| value == "requester")
 }
 
-/// What the refusal by documents says to a caller of the bucket's own account: which kind of
-/// document it was. `None` where there is nothing to say.
+/// What the refusal by documents says to a caller of the bucket's own account: which action was
+/// refused, and which kind of document it was. `None` where there is nothing to say.
 pub fn refusal_sentence(ask: &Ask<'_>, refusal: Refusal) -> Option<String> {
-    let Refusal::Policy(decision) = refusal else {
+    let Refusal::Policy(Denied { action, decision }) = refusal else {
         return None;
     };
     let tags = ask.principal.tags();
     let request = policy::Request {
         principal: &ask.principal.principal(&tags),
-        // Which of several actions it was is not kept: the first says most.
-        action: ask.action.into(),
+        action: action.into(),
         target: target(ask.resource),
         conditions: &policy::Conditions::default(),
     };

@@ -43,7 +43,7 @@ pub use permit::{
 pub use placement::{
     Proof, Via, is_owner, is_trusted, may_copy, may_hand_over_rules, may_name, may_pass, may_relay,
 };
-pub use refusal::Refusal;
+pub use refusal::{Denied, Refusal};
 pub use replays::{Replayed, Replays};
 pub use request_facts::{FACTS_BYTES_MAX, RequestFacts, Transport, UnreadableFacts};
 pub use session::{Role, Session, SessionOf, SessionPolicies, SessionToken, TokenFault};

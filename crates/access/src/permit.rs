@@ -11,7 +11,7 @@ use types::{
 };
 
 use crate::{
-    Action, Ask, Facts, Identity, Refusal, Resource,
+    Action, Ask, Denied, Facts, Identity, Refusal, Resource,
     actions::{By, Keys, Kind},
     bucket_access::{self, Granted},
     placement::{self, Via},
@@ -163,7 +163,10 @@ pub fn authorize(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Refusal> {
     match (action.has_deed(), facts.deed) {
         (false, None) => {
             let unread = match bucket_access::decide_by_caller(ask, facts) {
-                Err(Refusal::Policy(Decision::Needs(need))) if of_new_bucket(action, need) => true,
+                Err(Refusal::Policy(Denied {
+                    decision: Decision::Needs(need),
+                    ..
+                })) if of_new_bucket(action, need) => true,
                 decided => decided.map(|()| false)?,
             };
             asked(ask, None)?;
@@ -265,7 +268,11 @@ pub struct Explained {
 
 /// Decides as [`authorize`] does, and says why: for people.
 pub fn explain(ask: &Ask<'_>, facts: &Facts<'_>) -> Explained {
-    let unread = |permit: Permit| permit.unread.map(Decision::Needs).map(Refusal::Policy);
+    let unread = |permit: Permit| {
+        let decision = Decision::Needs(permit.unread?);
+        let action = ask.action;
+        Some(Refusal::Policy(Denied { action, decision }))
+    };
     Explained {
         refusal: authorize(ask, facts).map_or_else(Some, unread),
         documents: bucket_access::explain(ask, facts),

@@ -1,6 +1,15 @@
 //! The reasons of the decision.
 
-use crate::policy::Decision;
+use crate::{Action, policy::Decision};
+
+/// What documents do not allow of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denied {
+    /// The action: one of those that the request needs, not always the one that is asked for.
+    pub action: Action,
+    /// What the documents say of it.
+    pub decision: Decision,
+}
 
 /// Why there is no permit. The caller learns no more than `AccessDenied`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +25,7 @@ pub enum Refusal {
     ExpectedOwner,
     /// The bucket's documents do not allow it.
     #[error("the bucket's policy does not allow it")]
-    Policy(Decision),
+    Policy(Denied),
     /// The bucket has a policy that this release cannot read.
     #[error("the bucket's policy cannot be read by this release of Dhow: set it again")]
     UnreadablePolicy,

@@ -2,7 +2,7 @@
 //! it to who may know (DecodeAuthorizationMessage).
 
 use access::{
-    Ask, Refusal, Resource, SessionOf, Who,
+    Ask, Denied, Refusal, Resource, SessionOf, Who,
     policy::{Decision, Source, Target},
 };
 use serde_json::json;
@@ -47,14 +47,15 @@ fn id(who: &Who) -> &str {
 }
 
 /// The reason, for a caller whose account owns all documents that it names.
-fn text(ask: &Ask<'_>, decision: &Decision, at: Timestamp) -> Option<String> {
+fn text(ask: &Ask<'_>, denied: Denied, at: Timestamp) -> Option<String> {
+    let Denied { action, decision } = denied;
     let (account, who) = (ask.principal.account()?, ask.principal.who()?);
-    let why = decision.reason(&ask.action.into())?;
+    let why = decision.reason(&action.into())?;
     let mut told = json!({
         "account": &**account,
         "principal": who.arn(account),
         "id": id(who),
-        "action": ask.action.name(),
+        "action": action.name(),
         "resource": shown(&target(ask.resource).to_string(), RESOURCE_MAX),
         "explicit": false,
         "reason": why,
@@ -89,11 +90,11 @@ impl Gateway {
         refusal: Refusal,
     ) -> Fault {
         let error = documents::refused(ask, deed, refusal);
-        let Refusal::Policy(decision) = refusal else {
+        let Refusal::Policy(denied) = refusal else {
             return error;
         };
         let own = documents::is_own(ask, deed);
-        let text = || text(ask, &decision, self.clock.now()).filter(|_| own);
+        let text = || text(ask, denied, self.clock.now()).filter(|_| own);
         let sealed = self
             .regions
             .as_ref()

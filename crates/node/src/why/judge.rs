@@ -161,7 +161,8 @@ pub fn judge(here: &Here<'_>, question: &Question) -> Result<Judged, String> {
         via: &Via::Client,
     };
     let explained = access::explain(&ask, &facts);
-    Ok(judged(here, question, explained))
+    let Explained { refusal, documents } = explained;
+    Ok(judged(here, question, refusal.into(), &documents))
 }
 
 /// Whether an action is one of S3: others are on no bucket.
@@ -186,27 +187,50 @@ fn judge_iam(here: &Here<'_>, question: &Question, principal: &Identity) -> Judg
     let action = ActionName::parse(&question.action);
     let target = Target::of_arn(&question.resource);
     let explained = principal.explain(action, target, &conditions);
-    let refusal = match explained.decision.is_allowed() {
-        true => None,
-        false => Some(Refusal::Policy(explained.decision)),
+    let outcome = match explained.decision {
+        decision if decision.is_allowed() => Outcome::Allowed,
+        decision => Outcome::Documents(decision),
     };
-    let documents = vec![explained];
-    judged(here, question, Explained { refusal, documents })
+    judged(here, question, outcome, &[explained])
 }
 
-fn judged(here: &Here<'_>, question: &Question, explained: Explained) -> Judged {
-    let Explained { refusal, documents } = explained;
-    let (verdict, reason) = match refusal {
-        None => (Verdict::Allowed, allowed_by(&documents, question)),
-        Some(Refusal::Policy(decision)) => (
+/// What is decided of a question.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Allowed,
+    /// Documents do not allow it.
+    Documents(Decision),
+    /// Something else refuses it.
+    Refused(Refusal),
+}
+
+impl From<Option<Refusal>> for Outcome {
+    fn from(refusal: Option<Refusal>) -> Self {
+        match refusal {
+            None => Self::Allowed,
+            Some(Refusal::Policy(denied)) => Self::Documents(denied.decision),
+            Some(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
+fn judged(
+    here: &Here<'_>,
+    question: &Question,
+    outcome: Outcome,
+    documents: &[Explanation],
+) -> Judged {
+    let (verdict, reason) = match outcome {
+        Outcome::Allowed => (Verdict::Allowed, allowed_by(documents, question)),
+        Outcome::Documents(decision) => (
             of_decision(&decision),
-            shown::decision(&decision, deciding(&documents, &decision), question),
+            shown::decision(&decision, deciding(documents, &decision), question),
         ),
-        Some(
+        Outcome::Refused(
             refusal
             @ (Refusal::Elsewhere | Refusal::NotHome | Refusal::Sealed | Refusal::NeedsList),
         ) => (Verdict::Unknown, refusal.to_string()),
-        Some(refusal) => (Verdict::Refused, refusal.to_string()),
+        Outcome::Refused(refusal) => (Verdict::Refused, refusal.to_string()),
     };
     let missing = documents.iter().flat_map(|explanation| {
         let counting = explanation.documents.iter().filter(|report| report.counts);
@@ -218,7 +242,7 @@ fn judged(here: &Here<'_>, question: &Question, explained: Explained) -> Judged 
         verdict,
         reason,
         principal: documents.iter().find_map(|d| d.principal.clone()),
-        checks: checks(here, question, refusal),
+        checks: checks(here, question, outcome),
         actions: documents
             .iter()
             .map(|explanation| ActionSays {
@@ -272,7 +296,7 @@ fn allowed_by(documents: &[Explanation], question: &Question) -> String {
 }
 
 /// What is no document.
-fn checks(here: &Here<'_>, question: &Question, refusal: Option<Refusal>) -> Vec<Check> {
+fn checks(here: &Here<'_>, question: &Question, outcome: Outcome) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(deed) = here.deed {
         let why = format!("{} is its home, and decided this", deed.home);
@@ -294,9 +318,11 @@ fn checks(here: &Here<'_>, question: &Question, refusal: Option<Refusal>) -> Vec
         };
         checks.push(Check::new("public access block", says, why));
     }
-    match refusal {
-        None | Some(Refusal::Policy(_)) => {}
-        Some(refusal) => checks.push(Check::new("request", Says::Refuses, refusal.to_string())),
+    match outcome {
+        Outcome::Allowed | Outcome::Documents(_) => {}
+        Outcome::Refused(refusal) => {
+            checks.push(Check::new("request", Says::Refuses, refusal.to_string()))
+        }
     }
     checks
 }
