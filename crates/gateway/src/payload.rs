@@ -382,6 +382,9 @@ where
     B::Error: Send + Into<Box<dyn Error + Send + Sync>>,
 {
     let sent = number(headers, header::CONTENT_LENGTH.as_str())?;
+    if !mode.is_chunked() && sent.is_some_and(|bytes| bytes > 0) {
+        refuse_frames(headers)?;
+    }
     let declared = declared(headers)?;
     if !mode.has_trailer() && !declared.is_empty() {
         return Err(Fault::with(
@@ -396,7 +399,7 @@ where
             (Check::Sha256 { hasher, expected }, sent)
         }
         PayloadMode::StreamingSigned { .. } | PayloadMode::StreamingUnsigned => {
-            // S3 takes what is no number for no length.
+            // What is no number is taken for no length.
             let len = number(headers, "x-amz-decoded-content-length").unwrap_or_default();
             let len = len.ok_or(FaultKind::MissingContentLength)?;
             let signed = mode != PayloadMode::StreamingUnsigned;
@@ -411,6 +414,22 @@ where
     };
     let raw = Raw::new(body, sent, pace);
     Ok(Payload { raw, check, len })
+}
+
+/// Refuses a body that says it is framed where the hash of the payload does not say so: the frames
+/// would be stored as bytes of the object.
+fn refuse_frames(headers: &HeaderMap) -> Result<(), Fault> {
+    const CODING: &str = "aws-chunked";
+    let codings = headers.get_all(header::CONTENT_ENCODING).into_iter();
+    let mut codings = codings.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    if !codings.any(|coding| coding.trim().eq_ignore_ascii_case(CODING)) {
+        return Ok(());
+    }
+    Err(Fault::argument(
+        "Content-Encoding",
+        CODING,
+        "aws-chunked encoding needs a payload hash that begins with STREAMING-.",
+    ))
 }
 
 /// The name of the trailer that `x-amz-trailer` declares: it is a checksum, and no header may have

@@ -20,6 +20,12 @@ const ENDED: &str = "The request body terminated unexpectedly";
 const HAS_RULES: &str = "A replication configuration is present on this bucket, so the versioning \
     state cannot be changed.";
 
+fn registry_away(cause: &impl std::fmt::Display) -> Fault {
+    tracing::error!(%cause, "the registry is not available");
+    let why = "The registry's region does not answer now";
+    later(FaultKind::ServiceUnavailable, why)
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         use FaultKind as C;
@@ -59,10 +65,7 @@ impl From<Error> for Fault {
                 tracing::error!(%what, "a stored record is damaged");
                 C::InternalError
             }
-            Error::Registry(cause) => {
-                tracing::error!(%cause, "the registry is not available");
-                C::ServiceUnavailable
-            }
+            Error::Registry(cause) => return registry_away(&cause),
             // Only what other regions send can be ahead, and that arrives at another listener.
             Error::ClockAhead(_) => C::InternalError,
             // Named one by one, so that a new kind does not compile until it has its code.

@@ -353,6 +353,29 @@ async fn s29_a_client_that_stops_sending_is_not_waited_for_without_end() {
 }
 
 #[test]
+fn frames_are_never_stored_as_bytes_of_an_object() {
+    let body = || http_body_util::Full::new(Bytes::from("5\r\nhello\r\n0\r\n\r\n"));
+    let idle = Duration::from_secs(30);
+    for (coding, mode) in [
+        ("aws-chunked", PayloadMode::Unsigned),
+        ("gzip, AWS-Chunked", PayloadMode::Unsigned),
+        ("aws-chunked", PayloadMode::Sha256([0; 32])),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_LENGTH, 15.into());
+        headers.insert(header::CONTENT_ENCODING, coding.parse().unwrap());
+        let refused = payload(body(), &headers, mode, None, idle).err().unwrap();
+        assert_eq!(refused.kind.name(), "InvalidArgument", "{coding}");
+        // Without a body there is nothing that could be framed.
+        headers.insert(header::CONTENT_LENGTH, 0.into());
+        assert!(payload(body(), &headers, mode, None, idle).is_ok());
+        headers.insert(header::CONTENT_LENGTH, 15.into());
+        headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        assert!(payload(body(), &headers, mode, None, idle).is_ok());
+    }
+}
+
+#[test]
 fn aws_chunked_is_not_stored() {
     assert_eq!(stored_content_encoding("aws-chunked"), None);
     assert_eq!(

@@ -106,9 +106,13 @@ const INVALID_VERSION: &str = "Invalid version id specified";
 pub(crate) fn version(call: &Call<'_>) -> Result<Option<DisplayVersion>, Fault> {
     match call.query.get("versionId") {
         None => Ok(None),
-        Some(text) => DisplayVersion::parse(text)
-            .map(Some)
-            .ok_or_else(|| Fault::argument("versionId", text, INVALID_VERSION)),
+        Some(text) => DisplayVersion::parse(text).map(Some).ok_or_else(|| {
+            let why = match text.is_empty() {
+                true => "Version id cannot be the empty string",
+                false => INVALID_VERSION,
+            };
+            Fault::argument("versionId", text, why)
+        }),
     }
 }
 

@@ -153,7 +153,7 @@ fn region(name: &str, text: &str) -> Result<RegionId, Fault> {
 /// A region that the headers name, but the cloud has not.
 pub(crate) fn unknown_region(region: &RegionId) -> Fault {
     let text = format!("There is no region {region} in this cloud.");
-    Fault::with(FaultKind::InvalidLocationConstraint, text).detail("Region", &**region)
+    Fault::with(FaultKind::InvalidLocationConstraint, text).detail("LocationConstraint", &**region)
 }
 
 #[cfg(test)]

@@ -83,14 +83,15 @@ fn invalid_part(document: &Element, upload: UploadId, number: u32) -> Fault {
 
 fn part(element: &Element) -> Result<ListedForCompletion, Fault> {
     let number = element.required("PartNumber")?.trim();
-    let number: u32 = number.parse().map_err(|_| FaultKind::MalformedXML)?;
-    if number == 0 {
+    let number: i64 = number.parse().map_err(|_| FaultKind::MalformedXML)?;
+    if number < 1 {
         return Err(Fault::argument(
             "PartNumber",
-            "0",
+            &number.to_string(),
             "PartNumber must be >= 1",
         ));
     }
+    let number = u32::try_from(number).map_err(|_| FaultKind::MalformedXML)?;
     let known = |name: &str| {
         let mut all = ChecksumAlgorithm::ALL.iter();
         all.any(|algorithm| algorithm.element() == name)

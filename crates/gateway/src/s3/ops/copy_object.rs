@@ -90,7 +90,14 @@ fn replaces(call: &Call<'_>, name: &str) -> Result<bool, Fault> {
     match call.header(name)? {
         None | Some("COPY") => Ok(false),
         Some("REPLACE") => Ok(true),
-        Some(other) => Err(Fault::argument(name, other, "Unknown metadata directive.")),
+        Some(other) => {
+            let what = match name.contains("tagging") {
+                true => "tagging",
+                false => "metadata",
+            };
+            let text = format!("Unknown {what} directive.");
+            Err(Fault::argument(name, other, text))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! GetObjectAttributes: what is known of an object without its bytes.
 
 use objects::{ObjectInfo, ObjectPart};
-use types::limits::PAGE_KEYS_MAX;
+use types::{ChecksumKind, ChecksumValue, limits::PAGE_KEYS_MAX};
 
 use crate::{
     call::{Answer, Call},
@@ -104,9 +104,16 @@ fn write_parts(
     parts: &[ObjectPart],
     (marker, max): (u16, usize),
 ) {
+    xml.open("ObjectParts").display("PartsCount", info.parts);
+    // Only objects whose checksum is made of those of their parts have them listed
+    // ("GetObjectAttributesParts").
+    let is_composite = |checksum: &ChecksumValue| checksum.kind() == ChecksumKind::Composite;
+    if !info.checksum.as_ref().is_some_and(is_composite) {
+        xml.close("ObjectParts");
+        return;
+    }
     let rest: Vec<&ObjectPart> = parts.iter().filter(|p| p.number > marker).collect();
     let shown = &rest[..max.min(rest.len())];
-    xml.open("ObjectParts").display("PartsCount", info.parts);
     xml.display("PartNumberMarker", marker);
     if let Some(last) = shown.last() {
         xml.display("NextPartNumberMarker", last.number);
