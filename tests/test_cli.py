@@ -355,3 +355,72 @@ def test_the_token_of_a_region_is_no_argument(own_cloud):
     token = next(w for w in told.split() if w.startswith("DHOW_JOIN="))
     assert told.count(token.removeprefix("DHOW_JOIN=")) == 1
     assert "--join" not in told and 'region = "me-east-1"' in told and "dhow serve" in told
+
+
+def test_what_the_command_line_names_comes_before_the_environment(cloud, tmp_path):
+    """A command for one cloud must not be done in another one."""
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text('[far]\nendpoint = "http://127.0.0.1:9"\nregion = "far-1"\n'
+                        'access_key = "K"\nsecret_key = "S"\n')
+    profiles.chmod(0o600)
+    env = {**os.environ, "DHOW_PROFILES": str(profiles)}
+    for name in ("DHOW_PROFILE", "DHOW_ADMIN", "DHOW_DATA"):
+        env.pop(name, None)
+    def listed(*args, **more):
+        return run("account", "list", *args, env={**env, **more})
+    here = ("--data", cloud.data)
+    for more in ({"DHOW_PROFILE": "far"}, {"DHOW_ADMIN": "http://127.0.0.1:9"},
+                 {"DHOW_PROFILE": "", "DHOW_ADMIN": ""}):
+        done = listed(*here, **more)
+        assert done.returncode == 0 and "root" in done.stdout, done.stderr
+    assert "127.0.0.1:9" in listed(DHOW_PROFILE="far", DHOW_DATA=str(cloud.data)).stderr
+    elsewhere = ("--admin-url", cloud.info["admin"], "--admin-region", cloud.region)
+    keys = {"AWS_ACCESS_KEY_ID": cloud.access_key, "AWS_SECRET_ACCESS_KEY": cloud.secret_key}
+    assert listed(*elsewhere, DHOW_PROFILE="far", **keys).returncode == 0
+    both = listed(DHOW_PROFILE="far", DHOW_ADMIN="http://127.0.0.1:9")
+    assert both.returncode == 1 and "each names a cloud" in both.stderr
+    for args in ((*here, "--profile", "far"), (*here, *elsewhere), ("--profile", "far", *elsewhere)):
+        assert listed(*args).returncode == 2, args
+    ignored = listed(*here, "--admin-region", "far-1")
+    assert ignored.returncode == 1 and "--admin-region goes with" in ignored.stderr
+
+
+def test_a_reader_that_ends_early_ends_the_command_quietly(cloud):
+    shown = subprocess.Popen([str(BIN), "account", "list", "--data", str(cloud.data)],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    shown.stdout.close()
+    said = shown.stderr.read()
+    assert shown.wait(timeout=60) == 141 and said == "", said
+
+
+def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    nobody = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
+    if not nobody:
+        folder.chmod(0)
+    for command in (("account", "list"), ("env",), ("scrub",)):
+        done = subprocess.run([str(BIN), *command, "--data", str(folder)], capture_output=True,
+                              text=True, timeout=60, cwd="/", **nobody)
+        assert done.returncode == 1 and f"cannot read {folder}: Permission" in done.stderr, done
+        assert "sudo -u" in done.stderr
+
+
+def test_the_folder_of_a_fleet_is_no_cloud_of_one_region(tmp_path):
+    data = tmp_path / "f"
+    data.mkdir()
+    (data / "fleet.json").write_text('{"keeper": "a-1", "regions": ["a-1", "b-1", "c-1"]}')
+    for args, says in ((("up",), "--regions 3"), (("up", "--regions", "2"), "--regions 3"),
+                       (("key", "recover"), "a-1")):
+        done = run(*args, "--data", data)
+        assert done.returncode == 1 and "the folder of a fleet" in done.stderr, done
+        assert says in done.stderr, done.stderr
+    assert [entry.name for entry in data.iterdir()] == ["fleet.json"]
+
+
+def test_a_running_folder_is_said_before_its_ports(own_cloud):
+    own_cloud.start()
+    again = run("up", "--data", own_cloud.data, "--listen", own_cloud.host)
+    assert again.returncode == 1, again
+    assert f"(process {own_cloud.process.pid})" in again.stderr, again.stderr

@@ -92,6 +92,12 @@ def test_a_region_that_joined_stays_the_one_it_is(tmp_path):
                                 "--operator", "own", "--json")["token"]
         why = refused_start(member, *joining[:2], "--join", token)
         assert "belongs to region second-1" in why and "third-1" in why, why
+        # Two tokens that were taken for each other make no machine the other region.
+        swapped = Dhow(tmp_path / "swapped", [])
+        why = refused_start(swapped, *joining[:2], "--region", "fourth-1", "--join", token)
+        assert "the token is for region third-1" in why and "fourth-1" in why, why
+        assert not (swapped.data / "master.key").exists()
+        assert keeper.cli_json("region", "show", "third-1", "--json")["status"] == "planned"
     finally:
         member.kill()
         keeper.kill()
@@ -197,7 +203,7 @@ def test_no_region_is_called_like_a_name_that_signatures_may_carry(tmp_path):
         # The other order: the alias comes after the plan. Nothing is opened.
         keeper.args = [*peer, "--region-alias", "second-1"]
         why = refused_start(keeper, *keeper.args)
-        assert "`second-1` is a name that signatures may carry here" in why, why
+        assert "`second-1` is an alias of the registry's region" in why, why
         # An alias that is given up is a name like another; its keys open the region alone.
         keeper.args = [*peer, "--region-alias", "auto"]
         keeper.start()
@@ -213,7 +219,7 @@ def test_no_region_is_called_like_a_name_that_signatures_may_carry(tmp_path):
         assert status in (400, 403), why
         keeper.stop()
         why = refused_start(keeper, *peer)
-        assert "`us-east-1` is a name that signatures may carry here" in why, why
+        assert "`us-east-1` is an alias of the registry's region" in why, why
     finally:
         member.kill()
         keeper.kill()

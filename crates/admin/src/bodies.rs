@@ -234,7 +234,7 @@ pub struct NewBucket {
 }
 
 /// The body of `POST buckets/{name}/place`. What is absent stays as it is.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Regions that are to keep a replica.

@@ -45,6 +45,7 @@ pub fn from_environment() -> Option<Credentials> {
 /// # Errors
 /// None runs there; says what to do.
 pub fn find_running(dir: &DataDir) -> Result<(DataDir, Running), Failure> {
+    dir.must_be_readable()?;
     // The folder of a fleet means the region that keeps its registry.
     let keeper = FleetFile::read(dir.path()).map(|fleet| dir.join(&fleet.keeper));
     let dir = DataDir::new(keeper.as_deref().unwrap_or(dir.path()));
@@ -208,6 +209,10 @@ impl AdminClient {
                     "name the authority to trust in AWS_CA_BUNDLE (of a cloud that made its own, \
                      tls/authority.pem in its data folder)"
                 }
+                _ if self.running.pid == 0 => {
+                    "does the region run, is the address right, and is the tunnel open, if there is \
+                     one? `dhow doctor` on its machine says more"
+                }
                 _ => "`dhow doctor` may say why",
             })
         })?;
@@ -297,9 +302,12 @@ pub fn read_answer(answer: &[u8]) -> Result<Value, Failure> {
     Err(match message {
         // The cloud does not say which: a stranger would learn which keys there are.
         "access denied" => failure.hint(
-            "either the key may not do this (docs/guide.md says what each role may), or the access \
-             key, its secret or the clock of this machine is wrong",
+            "the access key, its secret or the clock of this machine is wrong, or the key is \
+             disabled",
         ),
+        refused if refused.starts_with("access denied: the role") => {
+            failure.hint("docs/guide.md says what each role may, and who gives it")
+        }
         _ => failure,
     })
 }

@@ -139,6 +139,43 @@ impl DataDir {
         Ok(Lock(file))
     }
 
+    /// Refuses a folder that this user may not look into: it must not pass for one that nobody
+    /// uses.
+    ///
+    /// # Errors
+    /// It cannot be read; says what to do.
+    pub fn must_be_readable(&self) -> Result<(), Failure> {
+        let looked = fs::read_dir(&self.0).map(drop);
+        match looked {
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(Failure::new(
+                format!("cannot read {}: {e}", self.0.display()),
+            )
+            .hint(
+                "run this as the user that runs Dhow (sudo -u USER …), or reach the cloud \
+                         with --profile or --admin-url",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses the folder of a fleet, whose regions have a folder each below it.
+    ///
+    /// # Errors
+    /// It is one; `next` says what to do, by the fleet.
+    pub fn must_be_of_one_region(
+        &self,
+        next: impl FnOnce(&FleetFile) -> String,
+    ) -> Result<(), Failure> {
+        let Some(fleet) = FleetFile::read(&self.0) else {
+            return Ok(());
+        };
+        let (at, many) = (self.0.display(), fleet.regions.len());
+        Err(
+            Failure::new(format!("{at} is the folder of a fleet of {many} regions"))
+                .hint(next(&fleet)),
+        )
+    }
+
     /// Whether some process holds the folder.
     pub fn is_locked(&self) -> bool {
         let Ok(file) = File::open(self.join("lock")) else {

@@ -26,8 +26,8 @@ pub fn trusted(anchor: Option<&str>, signed_by: &PublicKey) -> Result<AnchorKey,
 pub fn warn(anchor: Option<&str>, signed_by: &PublicKey) {
     if anchor.is_none() {
         eprintln!(
-            "NOT ANCHORED: this trusts the key that is in the file, which whoever made the file \
-             chose.\n\
+            "NOT ANCHORED: this trusts the key that came with what is verified, which whoever made \
+             that chose.\n\
              \x20 Key          {signed_by}\n\
              \x20 Fingerprint  {}\n\
              \x20 Compare it with what the cloud's operator told you by another way, then name it \

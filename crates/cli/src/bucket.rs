@@ -130,7 +130,7 @@ pub struct Create {
     replica: Vec<String>,
     /// A country or group (EU, EEA) where its bytes may be stored and sent. May be given again. All
     /// are allowed when none is named.
-    #[arg(long, value_name = "COUNTRY")]
+    #[arg(long, value_name = "COUNTRY", value_delimiter = ',')]
     jurisdiction: Vec<String>,
     /// Which regions accept writes.
     #[arg(long, value_enum, default_value_t = Writes::Home)]
@@ -187,8 +187,8 @@ pub struct Place {
     #[arg(long, value_name = "REGION")]
     home: Option<String>,
     /// The countries or groups that are to be allowed, in place of those before; may be given
-    /// again.
-    #[arg(long, value_name = "COUNTRY")]
+    /// again. `none` allows all.
+    #[arg(long, value_name = "COUNTRY", value_delimiter = ',')]
     jurisdiction: Vec<String>,
     /// Whether regions that hold nothing of it may forward requests.
     #[arg(long, value_name = "BOOL")]
@@ -295,9 +295,12 @@ fn show(bucket: &Value) {
         ),
         ("Created", text(bucket, "created")),
         ("Unrenewed", text(bucket, "unrenewed")),
-        ("Renewed", renewal(bucket.get("renewal"))),
     ] {
         println!("{name:<18} {value}");
+    }
+    // Only the answer of the home says it.
+    if let Some(shown) = bucket.get("renewal") {
+        println!("{:<18} {}", "Renewed", renewal(shown));
     }
     let uploads = uploads::shown(bucket);
     if !uploads.is_empty() {
@@ -311,10 +314,7 @@ fn show(bucket: &Value) {
     show_rules(rules.map_or(&[][..], Vec::as_slice));
 }
 
-fn renewal(shown: Option<&Value>) -> String {
-    let Some(shown) = shown else {
-        return "-".to_owned();
-    };
+fn renewal(shown: &Value) -> String {
     let by = words(shown, "by");
     let number = |field: &str| shown.get(field).and_then(Value::as_u64);
     let renewed = shown.get("renewed") == Some(&Value::Bool(true));
@@ -454,7 +454,7 @@ impl Place {
             add: self.add_replica.clone(),
             seal: self.add_sealed.clone(),
             remove: self.remove_replica.clone(),
-            jurisdictions: Some(self.jurisdiction.clone()).filter(|given| !given.is_empty()),
+            jurisdictions: list(&self.jurisdiction),
             proxy: self.proxy,
             writes: self.writes.map(|writes| writes.word().to_owned()),
             successors: list(&self.successor),
@@ -465,6 +465,15 @@ impl Place {
             force: self.force,
             dry_run: self.dry_run,
         };
+        let same = bodies::Place {
+            force: self.force,
+            dry_run: self.dry_run,
+            ..bodies::Place::default()
+        };
+        if body == same && self.home.is_none() && !self.wait {
+            return Err(Failure::new("nothing to change is named")
+                .hint("`dhow bucket place --help` shows what can be changed"));
+        }
         let mut placed = client.post(&format!("buckets/{}/place", self.name), &body)?;
         if let Some(home) = &self.home {
             let moved = self.promote(&client, &from, home)?;

@@ -61,14 +61,6 @@ impl Move {
         let bucket = client.call("GET", &path, None)?;
         let (home, to) = (text(&bucket, "home"), self.to.as_str());
         let has = self.has(&bucket, &home)?;
-        self.say(&match has {
-            Has::Home => format!("{} has its home in {to} already.", self.name),
-            Has::Replica => format!("{}: its home goes from {home} to {to}.", self.name),
-            Has::Nothing => format!(
-                "{}: {to} gets a replica, then its home goes there from {home}.",
-                self.name
-            ),
-        });
         let place = |dry_run: bool| {
             let body = Place {
                 add: vec![to.to_owned()],
@@ -77,6 +69,18 @@ impl Move {
             };
             client.post(&format!("{path}/place"), &body)
         };
+        // What cannot be is refused before anything is announced.
+        if matches!(has, Has::Nothing) {
+            place(true)?;
+        }
+        self.say(&match has {
+            Has::Home => format!("{} has its home in {to} already.", self.name),
+            Has::Replica => format!("{}: its home goes from {home} to {to}.", self.name),
+            Has::Nothing => format!(
+                "{}: {to} gets a replica, then its home goes there from {home}.",
+                self.name
+            ),
+        });
         match has {
             Has::Home if self.dry_run => return self.done(&bucket),
             // An earlier try may have ended before the home of then had handed over. Which region
@@ -89,9 +93,8 @@ impl Move {
             _ => uploads::check(&bucket, self.abort_uploads)?,
         }
         match has {
-            Has::Home | Has::Replica => {}
-            Has::Nothing if self.dry_run => drop(place(true)?),
-            Has::Nothing => drop(place(false)?),
+            Has::Nothing if !self.dry_run => drop(place(false)?),
+            Has::Home | Has::Replica | Has::Nothing => {}
         }
         if self.dry_run {
             uploads::say_lost(&bucket, &home, true, self.json);

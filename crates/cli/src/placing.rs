@@ -129,6 +129,19 @@ impl Showing {
         }
     }
 
+    /// Says that the home does not answer.
+    fn waits(&mut self, why: &str, left: Duration) {
+        if self.line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            self.line = Some(Instant::now());
+            let left = left.as_secs();
+            let text = format!("waits for the home, for {left} s more at most: {why}");
+            // Below the bars, if there are some.
+            if self.bars.println(&text).is_err() || !std::io::stderr().is_terminal() {
+                eprintln!("{text}");
+            }
+        }
+    }
+
     fn bar(&mut self, n: usize, phase: &Phase, text: String) {
         let total = self.total.max(1);
         if self.shown.len() <= n {
@@ -179,12 +192,19 @@ pub fn wait(
                 return Ok(bucket);
             }
             showing.show(&replicas, &phases);
-        } else if silent.get_or_insert_with(Instant::now).elapsed() > SILENCE_MAX {
+        } else {
             // The home is away; before that it may not have the change yet.
             let why = text(&bucket, "error");
-            let what = format!("the home of {name} does not say how its replicas are");
-            let hint = format!("{why}; the replicas continue by themselves: ask again later");
-            return Err(Failure::new(what).hint(hint));
+            let since = silent.get_or_insert_with(Instant::now).elapsed();
+            if since > SILENCE_MAX {
+                let what = format!("the home of {name} does not say how its replicas are ({why})");
+                return Err(Failure::new(what).hint(
+                    "the replicas continue by themselves: give the same command again once the \
+                     home answers. If the home is lost, `dhow bucket promote` gives the bucket \
+                     another one",
+                ));
+            }
+            showing.waits(&why, SILENCE_MAX - since);
         }
         sleep(POLL);
     }

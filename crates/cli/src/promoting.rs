@@ -83,7 +83,11 @@ pub fn agreed(question: &str) -> bool {
     let mut answer = String::new();
     // Without an answer nothing is done.
     let _ = std::io::stdin().read_line(&mut answer);
-    matches!(answer.trim(), "y" | "Y" | "yes")
+    let agreed = matches!(answer.trim(), "y" | "Y" | "yes");
+    if !agreed {
+        eprintln!("Nothing has changed.");
+    }
+    agreed
 }
 
 #[derive(Default)]

@@ -84,16 +84,23 @@ pub enum Region {
     },
     /// Say at which hosts and networks a region may be reached.
     ///
-    /// The list takes the place of the one before. Without any address, the region may be reached
-    /// where it is now. What a region announces that is not in its list is refused, and what it
-    /// announced before stays in use as far as the list has it.
+    /// The list takes the place of the one before. With --where-it-is there is no list: the region
+    /// may be reached where it is now. What a region announces that is not in its list is refused,
+    /// and what it announced before stays in use as far as the list has it.
     Allow {
         /// Its id.
         id: String,
         /// HOST, HOST:PORT, or a network such as 203.0.113.0/24 or 203.0.113.0/24:7443; more than
         /// once for more than one.
-        #[arg(long = "address", value_name = "ADDRESS")]
+        #[arg(
+            long = "address",
+            value_name = "ADDRESS",
+            required_unless_present = "where_it_is"
+        )]
         addresses: Vec<String>,
+        /// Take the list away.
+        #[arg(long, conflicts_with = "addresses")]
+        where_it_is: bool,
         /// JSON, for scripts.
         #[arg(long)]
         json: bool,
@@ -108,41 +115,79 @@ pub enum Region {
     /// the older release first.
     StepBack(One),
     /// Close a region for good: no other region accepts it any more. Refused while it is in the
-    /// placement of any bucket.
-    Close(One),
+    /// placement of any bucket. On a terminal you are asked first: a closed region is not opened
+    /// again, and no other region can have its id.
+    Close {
+        /// Which region.
+        #[command(flatten)]
+        one: One,
+        /// Do it without asking. Only a terminal is asked.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Give every bucket whose home is REGION another home that keeps a replica of it.
     ///
     /// For a region that is lost. Refused while the region still answers, unless forced. The
     /// region that comes back finds itself fenced, hands over what it alone had, and every
     /// divergent key is in the audit log. `dhow bucket move` brings a bucket back. On a terminal
     /// the choice is shown first, and you are asked.
-    Promote {
-        /// The region that is lost.
-        region: String,
-        /// The new home. When absent the first of the successors that the bucket's owner chose that
-        /// answers, or else the most complete of its other replicas; of equal ones that in the same
-        /// country, then that of the same operator.
-        #[arg(long, value_name = "REGION")]
-        to: Option<String>,
-        /// Also away from a home that still answers; its last writes may diverge.
-        #[arg(long)]
-        force: bool,
-        /// Also while multipart uploads are in progress at the old home: they are lost.
-        #[arg(long)]
-        abort_uploads: bool,
-        /// Do it without asking. Only a terminal is asked.
-        #[arg(long)]
-        yes: bool,
-        /// Say what would move; change nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// JSON, for scripts.
-        #[arg(long)]
-        json: bool,
-        /// Which cloud.
-        #[command(flatten)]
-        which: Which,
-    },
+    Promote(PromoteAll),
+}
+
+/// A region whose buckets get other homes.
+#[derive(Args)]
+pub struct PromoteAll {
+    /// The region that is lost.
+    region: String,
+    /// The new home. When absent the first of the successors that the bucket's owner chose that
+    /// answers, or else the most complete of its other replicas; of equal ones that in the same
+    /// country, then that of the same operator.
+    #[arg(long, value_name = "REGION")]
+    to: Option<String>,
+    /// Also away from a home that still answers; its last writes may diverge.
+    #[arg(long)]
+    force: bool,
+    /// Also while multipart uploads are in progress at the old home: they are lost.
+    #[arg(long)]
+    abort_uploads: bool,
+    /// Do it without asking. Only a terminal is asked.
+    #[arg(long)]
+    yes: bool,
+    /// Say what would move; change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl PromoteAll {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let (region, json) = (self.region, self.json);
+        let client = self.which.client()?;
+        must_be_known(&client, &region)?;
+        let all = client.call("GET", "buckets", None)?;
+        let flags = [self.force, self.abort_uploads, self.dry_run];
+        let body = promoting::body(self.to, flags);
+        let buckets: Vec<_> = homed(&all, &region)
+            .into_iter()
+            .map(|b| (b, None))
+            .collect();
+        let all = buckets.len();
+        let buckets = match !self.dry_run && !self.yes && promoting::asks() {
+            false => buckets,
+            true => match shown_first(&client, buckets, &body) {
+                Some(agreed) => agreed,
+                None => return Ok(ExitCode::FAILURE),
+            },
+        };
+        // Those that stay are not asked for again.
+        let stay = buckets.len() < all;
+        let code = promote(&client, &region, buckets, &body, json)?;
+        Ok(if stay { ExitCode::FAILURE } else { code })
+    }
 }
 
 /// A region as it is planned.
@@ -192,18 +237,12 @@ pub struct One {
 impl Plan {
     fn plan(&self) -> Result<RegionPlan, Failure> {
         let known = WORLD.iter().find(|r| r.id == self.id);
-        let word = |given: &Option<String>, known: Option<&str>, flag: &str| {
-            let word = given.clone().or(known.map(str::to_owned));
-            word.ok_or_else(|| {
-                Failure::new(format!("{} is not of the reference fleet", self.id))
-                    .hint(format!("name what is not known of it, such as {flag}"))
-            })
+        let text = |given: &Option<String>, known: Option<&str>| {
+            given.clone().or(known.map(str::to_owned))
         };
-        let city = self.city.clone().or(known.map(|r| r.city.to_owned()));
-        let country = known.map(|r| r.jurisdiction);
-        Ok(RegionPlan {
+        let plan = RegionPlan {
             id: self.id.clone(),
-            city: city.unwrap_or_default(),
+            city: text(&self.city, known.map(|r| r.city)).unwrap_or_default(),
             latitude: self
                 .latitude
                 .or(known.map(|r| r.latitude))
@@ -212,10 +251,60 @@ impl Plan {
                 .longitude
                 .or(known.map(|r| r.longitude))
                 .unwrap_or_default(),
-            jurisdiction: word(&self.jurisdiction, country, "--jurisdiction AE")?
+            jurisdiction: text(&self.jurisdiction, known.map(|r| r.jurisdiction))
+                .unwrap_or_default()
                 .to_ascii_uppercase(),
-            operator: word(&self.operator, known.map(|r| r.operator), "--operator own")?,
+            operator: text(&self.operator, known.map(|r| r.operator)).unwrap_or_default(),
             addresses: self.addresses.clone(),
+        };
+        if known.is_some() {
+            return Ok(plan);
+        }
+        if plan.jurisdiction.is_empty() || plan.operator.is_empty() {
+            return Err(Failure::new(format!(
+                "{} is not in the reference fleet, so nothing is known of it",
+                self.id
+            ))
+            .hint(
+                "give its --jurisdiction (such as AE) and --operator (such as own), and for the map \
+                 its --city, --latitude and --longitude",
+            ));
+        }
+        if self.latitude.is_none() || self.longitude.is_none() {
+            eprintln!(
+                "The map shows {} at 0, 0: --latitude and --longitude say where it is.",
+                self.id
+            );
+        }
+        Ok(plan)
+    }
+
+    /// Whether the operator is the reference fleet's, and was not named.
+    fn operator_is_assumed(&self) -> bool {
+        self.operator.is_none()
+    }
+
+    /// Sends the plan. Where the reference fleet names an operator who is not on record, the error
+    /// says what to do.
+    fn post(&self, body: &NewRegion) -> Result<Value, Failure> {
+        let operator = &body.plan.operator;
+        let client = self.which.client()?;
+        client.post("regions", body).map_err(|failure| {
+            let unknown = failure
+                .to_string()
+                .contains(&format!("no operator {operator};"));
+            match unknown && self.operator_is_assumed() {
+                false => failure,
+                true => Failure::new(format!(
+                    "in the reference fleet {operator} runs {}, and no operator of that id is on \
+                     record here",
+                    self.id
+                ))
+                .hint(format!(
+                    "say who runs it (--operator own), or put that operator on record first: dhow \
+                     operator add {operator}"
+                )),
+            }
         })
     }
 
@@ -225,31 +314,49 @@ impl Plan {
             dry_run: true,
             valid_s: None,
         };
-        let told = self.which.client()?.post("regions", &body)?;
+        let told = self.post(&body)?;
         if self.json {
             print_json(&told);
             return Ok(());
         }
         let region = told.get("region").cloned().unwrap_or_default();
+        let (city, country) = (text(&region, "city"), text(&region, "jurisdiction"));
+        let place = match city.is_empty() {
+            true => country,
+            false => format!("{city} ({country})"),
+        };
+        let operator = text(&region, "operator");
         println!(
-            "Region {} would open in {} ({}), run by {}.",
-            self.id,
-            text(&region, "city"),
-            text(&region, "jurisdiction"),
-            text(&region, "operator"),
+            "Region {} would open in {place}, run by {operator}.",
+            self.id
         );
         println!("Nothing moves: {}.", text(&told, "note"));
         Ok(())
     }
 
     fn open(&self, valid_hours: u64, wait: bool) -> Result<(), Failure> {
-        let client = self.which.client()?;
         let body = NewRegion {
             plan: self.plan()?,
             dry_run: false,
             valid_s: Some(valid_hours * 3600),
         };
-        let planned = client.post("regions", &body)?;
+        // What was planned before, by whoever may see it, is not replaced without a word.
+        let before = self
+            .which
+            .client()?
+            .call("GET", &format!("regions/{}", self.id), None);
+        if let Ok(before) = &before
+            && text(before, "status") == "planned"
+        {
+            eprintln!(
+                "Replaces the plan of {}: {} {}, run by {}.",
+                self.id,
+                text(before, "city"),
+                text(before, "jurisdiction"),
+                text(before, "operator"),
+            );
+        }
+        let planned = self.post(&body)?;
         let token = text(&planned, "token");
         if self.json {
             print_json(&planned);
@@ -259,7 +366,9 @@ impl Plan {
         if !wait {
             return Ok(());
         }
+        let client = self.which.client()?;
         let began = Instant::now();
+        let patience = Duration::from_secs(valid_hours * 3600);
         let mut last = String::new();
         loop {
             let shown = client.call("GET", &format!("regions/{}", self.id), None)?;
@@ -268,10 +377,21 @@ impl Plan {
                 eprintln!("{:>5} s  {status}", began.elapsed().as_secs());
                 last.clone_from(&status);
             }
-            if status == "open" {
-                return Ok(());
+            match &*status {
+                "open" => return Ok(()),
+                "closed" => {
+                    let why = format!("region {} was closed before it opened", self.id);
+                    return Err(Failure::new(why));
+                }
+                "planned" if began.elapsed() > patience => {
+                    return Err(Failure::new(format!(
+                        "region {} has not joined within the {valid_hours} hours of its token",
+                        self.id
+                    ))
+                    .hint("the same command makes another token"));
+                }
+                _ => std::thread::sleep(LOOK_EVERY),
             }
-            std::thread::sleep(LOOK_EVERY);
         }
     }
 }
@@ -298,7 +418,8 @@ or as a service, with DHOW_JOIN in its environment and this as dhow.toml
   [tls]
   make = true                          # or a certificate that you have: docs/tls.md
 
-Whoever has the token can join as {id}: keep it secret.
+Whoever has the token can join as {id}: keep it secret. A token that was made for {id} before is
+not good any more.
 "#
     )
 }
@@ -314,7 +435,11 @@ impl One {
             print_json(&shown);
             return Ok(());
         }
-        region_shown::print_one(&shown);
+        match verb {
+            Some("close") => println!("Region {} is closed. It is not opened again.", self.id),
+            Some("open") => println!("Region {} is open: it takes buckets again.", self.id),
+            _ => region_shown::print_one(&shown),
+        }
         Ok(())
     }
 }
@@ -333,7 +458,10 @@ fn rekey(id: &str, valid_hours: u64, json: bool, which: &Which) -> Result<(), Fa
     println!("Region {id} gets a new key when it is started, within {valid_hours} hours, with\n");
     println!("  export DHOW_REKEY={}\n", text(&told, "token"));
     println!("in its environment. From then on all certificates that it has are");
-    println!("revoked. Whoever has the token can become {id}: give it to its operator only.");
+    println!(
+        "revoked. Whoever has the token can become {id}: give it to its operator only. A token"
+    );
+    println!("that was made for {id} before is not good any more.");
     Ok(())
 }
 
@@ -380,7 +508,13 @@ impl Region {
             Self::Drain(drain) => return drain.run(),
             Self::Reopen(one) => one.call(Some("open"))?,
             Self::StepBack(one) => one.call(Some("step-back"))?,
-            Self::Close(one) => one.call(Some("close"))?,
+            Self::Close { one, yes } => {
+                let question = format!("Close region {} for good?", one.id);
+                if !yes && promoting::asks() && !promoting::agreed(&question) {
+                    return Ok(ExitCode::FAILURE);
+                }
+                one.call(Some("close"))?;
+            }
             Self::Rekey {
                 id,
                 valid_hours,
@@ -390,40 +524,11 @@ impl Region {
             Self::Allow {
                 id,
                 addresses,
+                where_it_is: _,
                 json,
                 which,
             } => allow(&id, addresses, json, &which)?,
-            Self::Promote {
-                region,
-                to,
-                force,
-                abort_uploads,
-                yes,
-                dry_run,
-                json,
-                which,
-            } => {
-                let client = which.client()?;
-                must_be_known(&client, &region)?;
-                let all = client.call("GET", "buckets", None)?;
-                let body = promoting::body(to, [force, abort_uploads, dry_run]);
-                let buckets: Vec<_> = homed(&all, &region)
-                    .into_iter()
-                    .map(|b| (b, None))
-                    .collect();
-                let all = buckets.len();
-                let buckets = match !dry_run && !yes && promoting::asks() {
-                    false => buckets,
-                    true => match shown_first(&client, buckets, &body) {
-                        Some(agreed) => agreed,
-                        None => return Ok(ExitCode::FAILURE),
-                    },
-                };
-                // Those that stay are not asked for again.
-                let stay = buckets.len() < all;
-                let code = promote(&client, &region, buckets, &body, json)?;
-                return Ok(if stay { ExitCode::FAILURE } else { code });
-            }
+            Self::Promote(all) => return all.run(),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -452,7 +557,10 @@ fn shown_first(client: &AdminClient, buckets: Vec<Chosen>, body: &Promote) -> Op
             Err(why) => eprintln!("{bucket}: stays ({why})"),
         }
     }
-    let question = format!("Give {} buckets their new homes?", agreed.len());
+    let question = match agreed.len() {
+        1 => "Give this bucket its new home?".to_owned(),
+        many => format!("Give these {many} buckets their new homes?"),
+    };
     (agreed.is_empty() || promoting::agreed(&question)).then_some(agreed)
 }
 

@@ -97,7 +97,7 @@ pub fn print_table(regions: &[Value]) {
             reachable(r).to_owned(),
             or_dash(text(r, "last_seen")),
             or_dash(r.get("buckets").map(Value::to_string).unwrap_or_default()),
-            text(r, "endpoint"),
+            or_dash(text(r, "endpoint")),
         ]
     };
     let rows: Vec<_> = regions.iter().map(row).collect();

@@ -195,7 +195,7 @@ fn prove(
         return Ok(exit(good));
     }
     println!(
-        "{}: {} bytes, {} entries about the bucket and {} about regions, what {} regions signed.",
+        "{}: {} bytes. Entries about the bucket: {}; about regions: {}. Regions that signed: {}.",
         out.display(),
         file.len(),
         bundle.history.entries.len(),
@@ -387,7 +387,10 @@ fn show(report: &Report, anchored: bool) {
     }
     table::print(head, &rows);
     for region in &report.silent {
-        println!("{}: has signed nothing about this bucket", shown(region));
+        println!(
+            "{}: not in the placement, and has signed nothing about this bucket",
+            shown(region)
+        );
     }
     if rows
         .iter()
@@ -399,7 +402,9 @@ fn show(report: &Report, anchored: bool) {
         );
     }
     show_said(report);
-    println!("\nPROVEN{how}: every region above has signed this; none is outside the placement.");
+    println!(
+        "\nPROVEN{how}: every region of the table has signed this; none is outside the placement."
+    );
 }
 
 /// What regions say, with who says it: nobody has shown that it is so.

@@ -67,7 +67,7 @@ impl Registry {
     ) -> Result<Account, CloudError> {
         if name.is_empty() || !is_plain_text(name, NAME_MAX) {
             return Err(CloudError::Invalid(format!(
-                "an account's name has 1 to {NAME_MAX} bytes and nothing that a terminal would obey"
+                "an account's name has 1 to {NAME_MAX} bytes and no control characters"
             )));
         }
         let turn = self.turn().await;
@@ -121,6 +121,11 @@ impl Registry {
 
     /// Refuses what another account is called, in upper or lower case, or has as its alias.
     fn check_new_name(&self, name: &str) -> Result<(), CloudError> {
+        if name.len() == 12 && name.bytes().all(|c| c.is_ascii_digit()) {
+            return Err(CloudError::Invalid(
+                "12 digits are the id of an account: choose a name that is none".to_owned(),
+            ));
+        }
         let state = self.state.read();
         let mut accounts = state.accounts.values();
         if let Some(same) = accounts.find(|a| a.name.eq_ignore_ascii_case(name)) {
@@ -274,8 +279,8 @@ impl Registry {
     ) -> Result<NewKey, CloudError> {
         if !is_plain_text(description, DESCRIPTION_MAX) {
             return Err(CloudError::Invalid(format!(
-                "a key's description has at most {DESCRIPTION_MAX} bytes and nothing that a \
-                 terminal would obey"
+                "a key's description has at most {DESCRIPTION_MAX} bytes and no \
+                 control characters"
             )));
         }
         let (id, secret) = match pair {
@@ -286,8 +291,16 @@ impl Registry {
             None => generate(&*self.random),
         };
         let turn = self.turn().await;
-        if self.account(account).is_none() {
+        let Some(owner) = self.account(account) else {
             return Err(CloudError::NoAccount(account.clone()));
+        };
+        if admin && (owner.operator.is_some() || owner.auditor) {
+            let role = crate::grants::Role::of(&owner, admin).words();
+            return Err(CloudError::Invalid(format!(
+                "a key of account {} has the role {role}, and administers no account: make it \
+                 without --admin",
+                owner.name
+            )));
         }
         if self.state.read().keys.contains_key(&id) {
             return Err(CloudError::KeyExists(AccessKeyId::new(&id)));

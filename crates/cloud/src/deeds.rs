@@ -199,21 +199,7 @@ impl Registry {
         before: &[RegionId],
     ) -> Result<(), CloudError> {
         let invalid = |why: String| Err(CloudError::Invalid(why));
-        for replica in &placement.replicas {
-            if replica.sealed_by.as_ref().is_some_and(|by| by != home) {
-                return invalid(format!(
-                    "the replica in region {} can be sealed by the bucket's home only, {home}",
-                    replica.region
-                ));
-            }
-            let count = placement
-                .replicas
-                .iter()
-                .filter(|r| r.region == replica.region);
-            if replica.region == *home || count.count() > 1 {
-                return invalid(format!("region {} is named twice", replica.region));
-            }
-        }
+        check_replicas(home, placement)?;
         for (n, successor) in placement.successors.iter().enumerate() {
             let mut copies = placement.replicas.iter();
             if !copies.any(|r| r.region == *successor && r.sealed_by.is_none()) {
@@ -602,10 +588,40 @@ fn detail(deed: &BucketDeed) -> Value {
     detail
 }
 
+/// Whether no region is named twice, and each sealed replica is sealed by the home.
+fn check_replicas(home: &RegionId, placement: &Placement) -> Result<(), CloudError> {
+    let invalid = |why: String| Err(CloudError::Invalid(why));
+    for replica in &placement.replicas {
+        if replica.sealed_by.as_ref().is_some_and(|by| by != home) {
+            return invalid(format!(
+                "the replica in region {} can be sealed by the bucket's home only, {home}",
+                replica.region
+            ));
+        }
+        let count = placement
+            .replicas
+            .iter()
+            .filter(|r| r.region == replica.region);
+        if replica.region == *home {
+            return invalid(format!(
+                "region {home} is the bucket's home, which keeps no replica beside"
+            ));
+        }
+        if count.count() > 1 {
+            return invalid(format!(
+                "region {} keeps a replica already, or is named twice",
+                replica.region
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn failed(error: CloudError) -> DeedError {
     match error {
         CloudError::Store(store::StoreError::Full(what)) => DeedError::Full(what),
         CloudError::SlowDown(why) => DeedError::SlowDown(why),
+        CloudError::Unavailable(why) => DeedError::Unavailable(why),
         other => DeedError::Unavailable(other.to_string()),
     }
 }

@@ -54,10 +54,8 @@ impl Registry {
             RegionStatus::Open => self.drop_tokens(region),
             RegionStatus::Draining => Vec::new(),
             other => {
-                return Err(CloudError::Refused(format!(
-                    "region {region} is {}, it cannot become draining",
-                    other.name()
-                )));
+                let why = other.keeps_from(region, RegionStatus::Draining);
+                return Err(CloudError::Refused(why));
             }
         };
         record.status = RegionStatus::Draining;

@@ -51,10 +51,16 @@ pub enum CloudError {
     #[error("{0}")]
     SlowDown(String),
     /// Only the registry's region can do this.
-    #[error("the registry is kept by region {0}; ask its admin API")]
+    #[error(
+        "only region {0} can do this, which keeps the registry: use its admin API, on its machine or \
+         with --profile or --admin-url"
+    )]
     Elsewhere(String),
     /// A change is on record, and these regions have not received it in time.
-    #[error("it is on record, but {0} does not have it yet; until then it may not hold there")]
+    #[error(
+        "the change is on record, but region {0} has not received it yet, and may go on as before \
+         until it has. Nothing else is to be done"
+    )]
     NotApplied(String),
     /// The registry's region does not answer.
     #[error("the registry is not available: {0}")]

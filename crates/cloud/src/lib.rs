@@ -78,6 +78,7 @@ pub use kinds::{
     operator::Operator,
     region::{
         DrainOrder, DrainRecord, DrainState, IssuedRecord, RegionPlan, RegionRecord, RegionStatus,
+        check_position,
     },
 };
 pub use link::{Ask, Readiness, RegistryAnswer, SKEW_MAX_MS, SentChange, Upstream};

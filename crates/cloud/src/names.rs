@@ -16,9 +16,9 @@ pub(crate) fn check_aliases<'r>(
     for region in regions.filter(|id| own.is_none_or(|own| **own != **id)) {
         if let Some(alias) = aliases().find(|alias| look_alike(alias, region)) {
             return Err(CloudError::Refused(format!(
-                "`{alias}` is a name that signatures may carry here, and region {region} is called \
-                 so too: its keys would open this region. Start with `region_aliases` (or \
-                 --region-alias) that name no region"
+                "`{alias}` is an alias of the registry's region, so region {region} cannot have that \
+                 name: its keys would be good there. Start the registry's region with other \
+                 aliases first (`region_aliases`, or --region-alias), without `{alias}`"
             )));
         }
     }

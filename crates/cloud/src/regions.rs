@@ -172,6 +172,9 @@ impl Registry {
         }
         match state.regions.get(&plan.id).map(|r| r.status) {
             None | Some(RegionStatus::Planned | RegionStatus::Joining) => Ok(()),
+            Some(RegionStatus::Closed) => Err(CloudError::Refused(
+                RegionStatus::Closed.keeps_from(&plan.id, RegionStatus::Planned),
+            )),
             Some(_) => Err(CloudError::Exists(format!("region {}", plan.id))),
         }
     }
@@ -280,11 +283,7 @@ impl Registry {
             // One that could not be written is closed in memory already, and is written now.
             (Draining | Planned | Joining | Closed, Closed) => "region.close",
             (from, to) => {
-                return Err(CloudError::Refused(format!(
-                    "region {region} is {}, it cannot become {}",
-                    from.name(),
-                    to.name()
-                )));
+                return Err(CloudError::Refused(from.keeps_from(region, to)));
             }
         };
         if status == Closed {

@@ -68,7 +68,9 @@ impl Fleet {
             _ = terminate.recv() => Ok(()),
             ended = self.serve(&mut running) => ended,
         };
-        eprintln!("stopping {} regions", running.len());
+        if !running.is_empty() {
+            eprintln!("stopping {} regions", running.len());
+        }
         // The registry's region last: the others may still have something to send to it.
         for one in running.iter_mut().rev() {
             stop(&mut one.child).await;
@@ -124,6 +126,18 @@ impl Fleet {
                 self.data.display()
             ))
             .hint("choose another folder with --data for a cloud of several"));
+        }
+        let left_out = |fleet: &FleetFile| fleet.regions.len() > regions.len();
+        if let Some(fleet) = FleetFile::read(&self.data).filter(left_out) {
+            let (at, many) = (self.data.display(), fleet.regions.len());
+            return Err(
+                Failure::new(format!("{at} is the folder of a fleet of {many} regions")).hint(
+                    format!(
+                        "--regions {many} starts all of them; a region that is not started keeps \
+                         replicas that are not up to date"
+                    ),
+                ),
+            );
         }
         let file = FleetFile {
             keeper: regions.first().map_or("", |r| r.id).to_owned(),

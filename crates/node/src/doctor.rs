@@ -217,6 +217,14 @@ fn folder(dir: &DataDir, running: bool) -> Finding {
             format!("{at} does not exist yet; `dhow up` makes it"),
         );
     }
+    if !dir.path().is_dir() {
+        return Finding::bad(
+            "data folder",
+            Level::Fail,
+            format!("{at} is not a folder"),
+            "choose another one with --data",
+        );
+    }
     let keys = dir.join("credentials.json");
     if dir.join("master.key").exists() && keys.exists() && dir.credentials().is_none() {
         return Finding::bad(
@@ -375,27 +383,33 @@ fn ports(config: &Config, dir: &DataDir, running: bool) -> Vec<Finding> {
     // The file outlives a killed process; the lock does not.
     let ours = dir.running().filter(|_| running);
     if let Some(ours) = ours {
+        let none = String::new();
         let urls = [
             ("S3", &ours.endpoint),
             ("admin", &ours.admin),
             ("metrics", &ours.metrics),
+            ("other regions", &ours.peer),
+            ("console", ours.console.as_ref().unwrap_or(&none)),
         ];
         let taken = |(name, url): (&str, &String)| {
             let found = format!("{url} ({name}) belongs to the Dhow that runs on this folder");
             Finding::ok("port", found)
         };
-        return urls.into_iter().map(taken).collect();
+        let used = urls.into_iter().filter(|(_, url)| !url.is_empty());
+        return used.map(taken).collect();
     }
     if FleetFile::read(dir.path()).is_some() {
         return Vec::new();
     }
     let addresses = [
-        ("S3", config.listen),
-        ("admin", config.admin),
-        ("metrics", config.metrics),
+        ("S3", Some(config.listen)),
+        ("admin", Some(config.admin)),
+        ("metrics", Some(config.metrics)),
+        ("other regions", config.cloud.peer),
+        ("the console", config.console.listen),
     ];
-    let free = |(name, address)| port(name, address);
-    addresses.into_iter().map(free).collect()
+    let free = |(name, address): (&str, Option<SocketAddr>)| Some(port(name, address?));
+    addresses.into_iter().filter_map(free).collect()
 }
 
 fn port(name: &str, address: SocketAddr) -> Finding {

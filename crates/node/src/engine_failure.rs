@@ -9,8 +9,9 @@ pub fn failure(error: StoreError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
         Full(_) => failure.hint(
-            "make room on the disk; if its file system has room, the device below it has none: \
-             make room there, unmount the file system and mount it again, then start again",
+            "make room on the disk: more than `engine.reserve_mib` has to be free. If its file \
+             system has room, the device below it has none: make room there, unmount the file \
+             system and mount it again, then start again",
         ),
         Io { .. } | Fenced(_) => failure.hint(
             "the kernel's log says what is wrong with the disk; once that is repaired, unmount \

@@ -109,6 +109,23 @@ pub fn asked(config: &Config, membership: Option<&Membership>, joins: Option<&Re
     }
 }
 
+/// Refuses a token for another region than the one that the configuration names: two tokens that
+/// were taken for each other would make each machine the other region, in another country.
+pub fn must_be_named(config: &Config, joins: &RegionId) -> Result<(), Failure> {
+    let named = &config.region;
+    if *named == Config::default().region || **joins == **named {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the token is for region {joins}, and this is to be region {named}"
+    ))
+    .hint(format!(
+        "take the token that `dhow region open {named}` printed; or, if this machine is to be \
+         {joins}, name that (`region` in the configuration, or --region). Nothing was sent or \
+         written"
+    )))
+}
+
 /// The region to which a folder belongs that was written before folders knew it: a region that
 /// joined is what its certificate says. The registry's region is the one that it has on record with
 /// this folder's key; when there are several, it was started under another id before, and is the

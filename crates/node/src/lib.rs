@@ -6,6 +6,7 @@ mod admin_api;
 mod cloud_tasks;
 mod completeness;
 pub mod config;
+mod config_check;
 mod console_config;
 mod console_listener;
 pub mod doctor;
@@ -37,6 +38,7 @@ mod traces;
 mod why;
 
 pub use acme::AcmeConfig;
+pub use config_check::check_files;
 pub use proxies::Range;
 pub use region::recover_root_key;
 pub use run::{Ready, program, run, shown_secret};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use admin::failure::Failure;
-use tracing::field::Field;
+use tracing::{field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     field::MakeExt,
@@ -65,11 +65,31 @@ fn layers(config: &Config) -> Result<(Vec<BoxedLayer>, Option<Traces>), Failure>
     Ok((layers, Some(traces)))
 }
 
-fn lines(log: &Log) -> Result<BoxedLayer, Failure> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|e| {
-        Failure::new(format!("`{}` is not a log level: {e}", log.level))
+/// Refuses what is neither a level nor a filter. A word alone that is no level would be read as the
+/// name of a module, and nothing else would be logged.
+///
+/// # Errors
+/// Names the part that is wrong.
+pub fn check_level(level: &str) -> Result<(), Failure> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, Failure> {
+    let refused = |part: &str, why: &str| {
+        let part = part.escape_default();
+        Failure::new(format!("`{part}` is not a log level{why}"))
             .hint("use error, warn, info, debug or trace, or a filter such as info,gateway=debug")
-    })?;
+    };
+    let is_level = |part: &str| part.parse::<LevelFilter>().is_ok();
+    let named = |part: &&str| !part.contains(['=', '[']) && !is_level(part);
+    if let Some(word) = level.split(',').map(str::trim).find(named) {
+        return Err(refused(word, ""));
+    }
+    EnvFilter::try_new(level).map_err(|e| refused(level, &format!(": {e}")))
+}
+
+fn lines(log: &Log) -> Result<BoxedLayer, Failure> {
+    let filter = filter(&log.level)?;
     let layer = fmt::layer().with_writer(std::io::stderr);
     Ok(match log.format {
         LogFormat::Human => layer
@@ -110,7 +130,7 @@ mod tests {
     use std::{io, sync::Arc};
 
     use parking_lot::Mutex;
-    use tracing::{Subscriber, level_filters::LevelFilter};
+    use tracing::Subscriber;
 
     use super::*;
 

@@ -349,6 +349,9 @@ fn as_region(
     let token = config.cloud.join.as_deref().filter(|_| at.is_some());
     let token = token.and_then(|token| token.parse::<peer::JoinToken>().ok());
     let joins = token.map(|token| token.joins);
+    if let Some(joins) = &joins {
+        folder_owner::must_be_named(&config, joins)?;
+    }
     let asked = folder_owner::asked(&config, membership.as_ref(), joins.as_ref());
     let Some(owner) = owner else {
         if !dir.join("identity.pem").exists() {
@@ -390,11 +393,16 @@ fn know_owner(
         false => folder_owner::asked(config, Some(&link.membership), None),
     };
     adopted.must_be_region(dir, &asked)?;
-    tracing::info!(
-        region = adopted.region,
-        cloud = adopted.cloud,
-        "the data folder is this region's"
-    );
+    let (region, cloud) = (&adopted.region, &adopted.cloud);
+    match link.authority.is_some() {
+        true => tracing::info!(
+            region,
+            cloud,
+            "the data folder is this region's, which keeps the registry of this cloud (to join \
+             another cloud, start in an empty folder with a token of `dhow region open`)"
+        ),
+        false => tracing::info!(region, cloud, "the data folder is this region's"),
+    }
     adopted.write(dir)
 }
 
@@ -494,7 +502,10 @@ async fn open_link(
             "{} holds a cloud of its own, which cannot join another",
             dir.path().display()
         ))
-        .hint("join with an empty data folder"));
+        .hint(
+            "it was started without a token before, and so became a cloud: if nothing was stored \
+             in it, remove it and start again; else join with another data folder (--data)",
+        ));
     }
     let token = parse_token(token)?;
     let membership = link::join(dir, &token, &at.endpoint, &at.peer).await?;
@@ -507,8 +518,12 @@ async fn open_link(
 }
 
 fn parse_token(text: &str) -> Result<peer::JoinToken, Failure> {
-    text.parse()
-        .map_err(|e| Failure::new(format!("the join token: {e}")))
+    text.parse().map_err(|e: peer::JoinTokenError| {
+        Failure::new(e.to_string()).hint(
+            "copy the whole token that `dhow region open` (or `dhow region rekey`) printed, or ask \
+             the cloud's owner for another one",
+        )
+    })
 }
 
 /// The registry's region puts itself on record. One that has done so before first lets the others
@@ -631,6 +646,14 @@ async fn new_root_key(
 /// can write the folder could do anything to it already; the audit log has it as done by `system`.
 pub async fn recover_root_key(config: &Config) -> Result<Credentials, Failure> {
     let dir = DataDir::new(&config.data);
+    dir.must_be_readable()?;
+    dir.must_be_of_one_region(|fleet| {
+        let keeper = dir.join(&fleet.keeper);
+        format!(
+            "name that of the registry's region: --data {}",
+            keeper.display()
+        )
+    })?;
     if !dir.join("master.key").exists() {
         return Err(Failure::new(format!(
             "{} is no data folder of a region that has been started",

@@ -63,11 +63,11 @@ pub enum Ready {
 /// Runs until Ctrl-C or SIGTERM. A second signal ends the process at once.
 pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
+    let new = !unused_folder(&config)?.has_credentials();
     // Listeners first: a port that is taken is said before the data folder is touched.
     let sockets = Sockets::bind(&config)?;
     let given = Tls::given(&config)?;
     let at = sockets.addresses(&config)?;
-    let new = !DataDir::new(&config.data).has_credentials();
     let region = open(&config, &at).await?;
     let tls = Tls::given_or_made(given, &config, &region.dir, sockets.s3()?)?;
     let running = sockets.running((&region, &config), &at, tls.as_ref())?;
@@ -130,6 +130,16 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     cloud.abort();
     close(&region).await?;
     ends.map_or(Ok(()), |why| Err(is_second(why)))
+}
+
+/// The data folder, unless another process uses it: its ports are taken as well, and that would be
+/// said first.
+fn unused_folder(config: &Config) -> Result<DataDir, Failure> {
+    let dir = DataDir::new(&config.data);
+    if dir.is_locked() {
+        drop(dir.lock()?);
+    }
+    Ok(dir)
 }
 
 fn keep_up(tls: Tls, region: &Region) -> impl Future<Output = ()> + use<> {

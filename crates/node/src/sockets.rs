@@ -13,14 +13,21 @@ use crate::{
 };
 
 fn listen(what: &str, flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    let key = match flag {
+        "--peer" => "cloud.peer",
+        "--console" => "console.listen",
+        flag => flag.trim_start_matches('-'),
+    };
     gateway::listen(address).map_err(|e| {
         let failure = Failure::new(format!("cannot listen on {address} for {what}: {e}"));
         match e.kind() {
             std::io::ErrorKind::AddrInUse => failure.hint(format!(
-                "something listens there already; choose another with {flag} HOST:PORT \
-                 (port 0 takes a free one)"
+                "something listens there already; choose another with {flag} ADDRESS:PORT, or \
+                 `{key}` in the configuration (port 0 takes a free one)"
             )),
-            _ => failure.hint(format!("choose another with {flag} HOST:PORT")),
+            _ => failure.hint(format!(
+                "choose another with {flag} ADDRESS:PORT, or `{key}` in the configuration"
+            )),
         }
     })
 }

@@ -38,28 +38,28 @@ pub struct JoinToken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JoinTokenError {
     /// It does not begin with `dhow-join-`.
-    #[error("a join token begins with {PREFIX:?}")]
+    #[error("this is no join token: one begins with {PREFIX:?}")]
     Prefix,
     /// It is longer than any token.
-    #[error("longer than any join token")]
+    #[error("the join token is too long")]
     TooLong,
     /// What follows the prefix is not base64url without padding.
-    #[error("not base64url after the prefix")]
+    #[error("the join token has characters that no token has")]
     Encoding,
     /// It ends early.
-    #[error("the join token is cut short")]
+    #[error("the join token is not complete")]
     Truncated,
     /// It is damaged: its checksum does not fit.
     #[error("the join token is damaged: a character is wrong or missing")]
     Checksum,
     /// It was made by a version that this one does not know.
-    #[error("join token of an unknown format, {0}")]
+    #[error("the join token has a format that this release does not know ({0})")]
     Format(u8),
     /// A field is not what it should be.
     #[error("the {0} in the join token is not valid")]
     Field(&'static str),
     /// It goes on after its end.
-    #[error("bytes after the end of the join token")]
+    #[error("the join token has more characters than it should")]
     Trailing,
 }
 

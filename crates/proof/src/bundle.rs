@@ -148,7 +148,9 @@ pub enum FileError {
     #[error("the file has {0} bytes, {FILE_BYTES_MAX} at most")]
     TooLarge(usize),
     /// The last line is not there or has another form.
-    #[error("the file does not end with its SHA-256")]
+    #[error(
+        "it is no residency file (`dhow residency prove` makes one), or is damaged: it does not end with its SHA-256"
+    )]
     NoTrailer,
     /// The bytes are not those that the last line was made for.
     #[error("the file was changed: its SHA-256 is {found}, its last line says otherwise")]

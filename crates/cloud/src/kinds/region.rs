@@ -35,6 +35,33 @@ impl RegionStatus {
             Self::Closed => "closed",
         }
     }
+
+    /// Why a region of this status cannot get the other, with what to do first.
+    pub(crate) fn keeps_from(self, region: &str, to: Self) -> String {
+        use RegionStatus::{Closed, Joining, Open, Planned};
+        match (self, to) {
+            (Closed, _) => format!(
+                "region {region} was closed, and a closed region is not opened again: choose \
+                 another id"
+            ),
+            (Planned, _) => format!(
+                "region {region} is only planned: it joins when it is started with the token that \
+                 `dhow region open {region}` printed"
+            ),
+            (Joining, _) => format!(
+                "region {region} is joining: wait until it is open (`dhow region show {region}`)"
+            ),
+            (Open, Closed) => format!(
+                "region {region} is open: drain it first (`dhow region drain {region} --move`)"
+            ),
+            (same, to) if same == to => format!("region {region} is {} already", same.name()),
+            (from, to) => format!(
+                "region {region} is {}, it cannot become {}",
+                from.name(),
+                to.name()
+            ),
+        }
+    }
 }
 
 /// What the cloud knows of a region.
@@ -219,11 +246,31 @@ impl RegionPlan {
             }
             Err(error) => return invalid(error.to_string()),
         }
-        let on_earth = self.latitude.abs() <= 90.0 && self.longitude.abs() <= 180.0;
-        if !on_earth || !is_plain_text(&self.city, 128) {
-            return invalid("a region has coordinates on earth and a city's name".into());
+        if let Err(why) = check_position(self.latitude, self.longitude, &self.city) {
+            return invalid(why);
         }
         crate::reach::check_list(&self.addresses)
+    }
+}
+
+/// Checks where a region is: degrees north and east, and the city's name, which may be empty.
+///
+/// # Errors
+/// Which of them is wrong, and what it may be.
+pub fn check_position(latitude: f64, longitude: f64, city: &str) -> Result<(), String> {
+    for (what, degrees, most, way) in [
+        ("latitude", latitude, 90.0, "north"),
+        ("longitude", longitude, 180.0, "east"),
+    ] {
+        if !(-most..=most).contains(&degrees) {
+            return Err(format!(
+                "the {what} is {degrees}: give -{most} to {most} (degrees {way})"
+            ));
+        }
+    }
+    match is_plain_text(city, 128) {
+        true => Ok(()),
+        false => Err("the city's name has at most 128 bytes and no control characters".to_owned()),
     }
 }
 

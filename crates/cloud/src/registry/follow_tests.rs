@@ -626,7 +626,7 @@ async fn placements_keep_to_regions_laws_and_guards() {
     for (region, why) in [
         ("second", "AE"),
         ("nowhere", "no region"),
-        ("first", "twice"),
+        ("first", "is the bucket's home"),
     ] {
         let error = keeper
             .place_bucket(ROOT, &deed.name, &copy(region))

@@ -11,7 +11,7 @@ use node::config::{Config, DEFAULT_FILE};
 pub enum ConfigFile {
     /// Print a configuration file with every key, its default and what it means.
     PrintDefault,
-    /// Check a file: unknown keys and impossible values are named with their line.
+    /// Check a file: unknown keys, impossible values, and certificates that cannot be read.
     Check {
         /// The file.
         file: PathBuf,
@@ -24,7 +24,7 @@ impl ConfigFile {
         match self {
             Self::PrintDefault => print!("{DEFAULT_FILE}"),
             Self::Check { file } => {
-                Config::read(&file)?;
+                node::check_files(&Config::read(&file)?)?;
                 println!("{} is valid.", file.display());
             }
         }

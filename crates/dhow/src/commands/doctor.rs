@@ -17,7 +17,7 @@ use serde_json::json;
 #[derive(Args)]
 pub struct Doctor {
     /// Check this configuration instead of the defaults.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
     config: Option<PathBuf>,
     /// JSON, for scripts.
     #[arg(long)]

@@ -48,6 +48,7 @@ impl Env {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let asked = self.folder.dir();
+        asked.must_be_readable()?;
         let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         let keeper = FleetFile::read(asked.path());
         let keeper = keeper.map(|fleet| DataDir::new(&asked.join(&fleet.keeper)));

@@ -36,7 +36,7 @@ pub struct Scrub {
     #[arg(long)]
     salvage: bool,
     /// With the cloud stopped: use this configuration.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
     config: Option<PathBuf>,
     /// JSON, for scripts.
     #[arg(long)]
@@ -49,6 +49,7 @@ impl Scrub {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let dir = self.folder.dir();
+        dir.must_be_readable()?;
         let bar = if self.json {
             ProgressBar::hidden()
         } else {

@@ -1,8 +1,12 @@
 //! `dhow up` and `dhow serve`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use admin::failure::Failure;
+use admin::{data_dir::DataDir, failure::Failure};
 use clap::Args;
 use node::{
     Certificate, Range, Ready,
@@ -29,7 +33,7 @@ pub struct Up {
     )]
     data: PathBuf,
     /// The S3 endpoint; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:9000", value_name = "HOST:PORT")]
+    #[arg(long, default_value = "127.0.0.1:9000", value_name = "ADDRESS:PORT", value_parser = address)]
     listen: SocketAddr,
     /// Let S3 listen without TLS on an address that is not loopback, with no proxy in front of it:
     /// others can read along.
@@ -37,7 +41,7 @@ pub struct Up {
     allow_clear_text: bool,
     /// The admin API, for this command line only: keep it on loopback. Unless given on 127.0.0.1,
     /// one port above --listen.
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, conflicts_with_all = ["regions", "world"])]
     admin: Option<SocketAddr>,
     /// Let the admin API listen without TLS on an address that is not loopback.
     #[arg(long, conflicts_with_all = ["regions", "world"])]
@@ -48,11 +52,11 @@ pub struct Up {
           conflicts_with_all = ["regions", "world"])]
     admin_hosts: Vec<String>,
     /// Health and metrics. Unless given on 127.0.0.1, two ports above --listen.
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, conflicts_with_all = ["regions", "world"])]
     metrics: Option<SocketAddr>,
     /// The web console. Unless given on 127.0.0.1, four ports above --listen, or another port if
     /// that one is taken.
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["regions", "world"])]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, conflicts_with_all = ["regions", "world"])]
     console: Option<SocketAddr>,
     /// Where browsers reach the console, such as https://console.example.net, if that is not its
     /// own address.
@@ -94,7 +98,7 @@ pub struct Up {
     #[arg(long, value_name = "FILE", requires = "oidc_allow")]
     oidc_ca: Option<PathBuf>,
     /// The listener for other regions; without it the region is the whole cloud.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     peer: Option<SocketAddr>,
     /// This region's id.
     #[arg(long, default_value = "local-1", value_name = "ID")]
@@ -208,6 +212,7 @@ impl Up {
         if let Some(count) = count {
             return self.run_fleet(count.into());
         }
+        must_be_no_fleet(&self.data)?;
         let beside = |port, given: Option<SocketAddr>| match given {
             Some(address) => Ok(address),
             None => beside(self.listen, port),
@@ -337,6 +342,30 @@ impl Up {
             .map_err(|e| Failure::new(format!("cannot start the runtime: {e}")))?;
         runtime.block_on(fleet.run()).map(|()| ExitCode::SUCCESS)
     }
+}
+
+/// A cloud of one region in the folder of a fleet would keep the fleet from starting.
+fn must_be_no_fleet(data: &Path) -> Result<(), Failure> {
+    DataDir::new(data).must_be_of_one_region(|fleet| {
+        format!(
+            "`dhow up --regions {} --data {}` starts it; a cloud of one region needs another folder",
+            fleet.regions.len(),
+            data.display()
+        )
+    })
+}
+
+/// The address of a listener.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let text = match text.strip_prefix("localhost:") {
+        Some(port) => &format!("127.0.0.1:{port}"),
+        None => text,
+    };
+    text.parse().map_err(|_| {
+        "give an IP address of this machine and a port, such as 127.0.0.1:9000; 0.0.0.0 is all of \
+         its addresses"
+            .to_owned()
+    })
 }
 
 /// The names that were given; `none` is none.

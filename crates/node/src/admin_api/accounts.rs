@@ -247,6 +247,12 @@ impl Admin {
         let key = self.region.registry.key(&AccessKeyId::new(id));
         match key {
             Some(key) => call.of_account(&AccountId::new(&key.account)),
+            // A region that follows does not have every key.
+            None if !self.region.registry.keeps() => {
+                let keeper = self.region.link.membership.keeper.clone();
+                call.may()
+                    .and(Err(refused(cloud::CloudError::Elsewhere(keeper))))
+            }
             None => call
                 .may()
                 .and(Err(refused(cloud::CloudError::NoKey(AccessKeyId::new(id))))),

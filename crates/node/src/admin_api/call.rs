@@ -44,7 +44,12 @@ impl Call {
             ..
         } = self;
         tracing::info!(%actor, ?role, ?action, "an admin request was refused");
-        (StatusCode::FORBIDDEN, "access denied".to_owned())
+        // The caller's signature is good: what its own key may is no secret to it.
+        let why = format!(
+            "access denied: the role of this key is {}, which may not do this",
+            role.words()
+        );
+        (StatusCode::FORBIDDEN, why)
     }
 
     /// Everywhere.

@@ -231,8 +231,9 @@ impl Admin {
     fn still_answers(&self, found: &BucketDeed, to: &RegionId, how: &str) -> Refused {
         conflict(&format!(
             "the home of {}, region {}, still answers ({how}); writes that {to} does not have yet \
-             would diverge. `dhow region drain {} --move` waits for the replica first; --force does not",
-            found.name, found.home, found.home
+             would diverge. `dhow bucket move {} --to {to}` moves it without losing a write; \
+             --force does not wait",
+            found.name, found.home, found.name
         ))
     }
 }

@@ -85,7 +85,15 @@ pub async fn rekey(
         .hint("`dhow region rekey` at the registry's region makes one for this region"));
     }
     let identity = files::next_identity(dir)?;
-    let joined = show(token, &identity, endpoint, peer).await?;
+    let joined = show(token, &identity, endpoint, peer)
+        .await
+        .map_err(|failure| {
+            failure.hint(format!(
+            "without the token (DHOW_REKEY, or `cloud.rekey`) the region starts with the key that \
+             it has; `dhow region rekey {}` makes a new token",
+            membership.region
+        ))
+        })?;
     dir.write_private("identity.pem", identity.to_pem().as_bytes())?;
     dir.write_private("certificate.pem", joined.certificate.as_bytes())?;
     let membership = Membership {
@@ -143,7 +151,9 @@ async fn show(
     if !good {
         let why = types::text::of_peer(&body);
         return Err(failed(why).hint(
-            "`dhow region open` (or `rekey`, for a new key) at the first region makes a new token",
+            "the cloud's owner can put right what is named, and this token is good until it is \
+             used or its hours are over; `dhow region open` (or `dhow region rekey`, for a new \
+             key) makes a new one",
         ));
     }
     Ok(serde_json::from_slice(&body)?)

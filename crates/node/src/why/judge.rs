@@ -252,7 +252,7 @@ fn judged(
             })
             .collect(),
         missing: missing.into_iter().collect(),
-        own_side: own_side(&documents, question),
+        own_side: own_side(documents, question),
     }
 }
 

@@ -116,7 +116,9 @@ pub enum Finding {
     #[error("digest of {region}: says it holds nothing, and yet something")]
     DigestIncoherent { region: String },
 
-    #[error("{region} is of the placement and has no digest")]
+    #[error(
+        "region {region} is in the placement, and has signed nothing: it may not have answered when the file was made"
+    )]
     NoDigest { region: String },
     #[error("{region} is not of the placement and holds {count} versions")]
     HeldOutside { region: String, count: u64 },
