@@ -762,6 +762,25 @@ def outcome(ask):
     return "done"
 
 
+def test_a_silent_region_holds_up_no_drain_that_names_another(tmp_path):
+    """What has its only other replica at a region that answers nobody goes where the order says."""
+    fleet = Fleet(tmp_path / "data", 3).start()
+    try:
+        names = ["silent-a", "silent-b"]
+        for name in names:
+            fleet.bucket(name, EU, ME)
+            fleet.s3(EU).put_object(Bucket=name, Key="k", Body=name.encode())
+        fleet.freeze(ME)
+        fleet.cli("region", "drain", EU, "--move", "--to", FIRST, timeout=300)
+        for name in names:
+            shown = fleet.json("bucket", "show", name)
+            assert shown["home"] == FIRST and EU not in shown["replicas"]
+            assert body(fleet.s3(FIRST), name, "k") == name.encode()
+    finally:
+        fleet.thaw(ME)
+        fleet.stop()
+
+
 def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):
     fleet = Fleet(tmp_path / "data", 2).start()
     try:

@@ -205,10 +205,13 @@ impl Gateway {
         let (head, body) = answer.into_parts();
         let body = ForwardedAnswer::new(body, self.config.forward_idle);
         let mut out = Response::new(ResponseBody::Forwarded(body));
-        *out.status_mut() = head.status;
+        *out.status_mut() = match head.status.as_u16() {
+            200..=599 => head.status,
+            _ => http::StatusCode::BAD_GATEWAY,
+        };
         for (name, value) in &head.headers {
             let between = [&request_id, &POSITION, &AT_LEAST].contains(&name);
-            if !of_the_connection(name) && !between {
+            if is_of_an_answer(name, &request_id) && !between {
                 out.headers_mut().append(name, value.clone());
             }
         }
@@ -236,17 +239,33 @@ fn is_unproven(answer: &Response<AnswerBody>, dialect: &dyn Dialect) -> bool {
     headers.contains_key(relayed::UNPROVEN) || refused
 }
 
-/// What an answer says of its own connection, not of itself.
-fn of_the_connection(name: &HeaderName) -> bool {
-    [
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::TE,
-        header::TRAILER,
-        header::UPGRADE,
-        header::SERVER,
-        header::DATE,
-    ]
-    .contains(name)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+/// Whether a header says something of an object, a bucket or a request. All others are about the
+/// host that answers, which is this region's: the region that acts sets no cookies for it, and says
+/// nothing of its connections, its certificates or its other pages.
+fn is_of_an_answer(name: &HeaderName, request_id: &HeaderName) -> bool {
+    const OF_ANY: [HeaderName; 16] = [
+        header::ACCEPT_RANGES,
+        header::ALLOW,
+        header::CACHE_CONTROL,
+        header::CONTENT_DISPOSITION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LANGUAGE,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::ETAG,
+        header::EXPIRES,
+        header::LAST_MODIFIED,
+        header::LOCATION,
+        header::RETRY_AFTER,
+        header::VARY,
+        header::CONTENT_SECURITY_POLICY,
+    ];
+    // Names of the dialect begin like that of its request id.
+    let dialect = request_id.as_str().splitn(3, '-').take(2);
+    let dialect = dialect.collect::<Vec<_>>().join("-") + "-";
+    let own = ["x-dhow-", "access-control-", &*dialect];
+    OF_ANY.contains(name)
+        || *name == header::X_CONTENT_TYPE_OPTIONS
+        || own.iter().any(|prefix| name.as_str().starts_with(prefix))
 }

@@ -158,6 +158,9 @@ impl Region {
         let unreported = Arc::new(Unreported::open(&dir)?);
         let others = (Arc::clone(&registry), Arc::clone(&link), unreported);
         let neighbours = Neighbours::new(here, others, Arc::clone(&clock), config.cloud.patience());
+        if config.durability == Durability::Relaxed {
+            neighbours.may_have_lost();
+        }
         let starts = Starts::open(&dir, &link.identity, &neighbours, clock.now())?;
         let replication = follow(&objects, &neighbours, &link, &clock, sealing, &config.cloud);
         Ok(Self {

@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving};
-use objects::{Applied, Objects, Removals, ShippedChange, VersionName};
+use objects::{AHEAD_MAX_MS, Applied, Objects, Removals, ShippedChange, VersionName};
 use store::Position;
-use types::{BucketDeed, BucketId, Holding, Place, RegionId};
+use types::{BucketDeed, BucketId, Holding, Place, RegionId, Timestamp, Writes};
 
 use crate::{
     Divergence, Regions, ReplicationError, Transport,
@@ -51,6 +51,33 @@ impl HandOver {
         Far::new(&self.client, &self.regions, &region.region, deed)
     }
 
+    /// Up to which timestamp versions are taken from a region that offers them; `None` for none at
+    /// all. Where only the home takes writes, another region has what the home has not only from
+    /// an earlier epoch, or where the home lost it.
+    async fn offered_until(
+        &self,
+        deed: &Arc<BucketDeed>,
+        from: &Place,
+        permit: &Permit,
+    ) -> Result<Option<Timestamp>, ReplicationError> {
+        const LAST: Timestamp = Timestamp::from_ms(u64::MAX);
+        let any = deed.placement.writes == Writes::Any;
+        if any || types::planted("offers-without-an-epoch") {
+            return Ok(Some(LAST));
+        }
+        if let Some(until) = self.regions.lost_until(deed) {
+            return Ok(Some(until));
+        }
+        let since = self.regions.home_since(deed).await;
+        let since = since.map_err(ReplicationError::Refused)?;
+        let reports = self
+            .objects
+            .reports_since(permit, &from.region, since)
+            .await?;
+        // Clocks of buckets may be ahead of those of their regions.
+        Ok(reports.map(|began| Timestamp::from_ms(began.ms().saturating_add(2 * AHEAD_MAX_MS))))
+    }
+
     /// Fetches `versions` from the region that offers them; without any, its configuration. Whoever
     /// offers asks again until nothing is lacking, so work that fails is offered again.
     pub async fn take(
@@ -74,7 +101,15 @@ impl HandOver {
             });
         };
         let permit = authorize_receiving(deed, &here, from)?;
+        let until = self.offered_until(deed, from, &permit).await?;
         if versions.is_empty() {
+            if until.is_none() {
+                // Nothing of it was set there.
+                return Ok(Settled {
+                    configuration: Some(true),
+                    ..Settled::default()
+                });
+            }
             let compared = self.compare_configuration(deed, from, &permit);
             let compared = tokio::time::timeout(ANSWER_WITHIN, compared).await;
             if let Ok(Err(error)) = &compared {
@@ -99,9 +134,14 @@ impl HandOver {
             removed: gone.iter().map(|(k, v)| name(k, *v)).collect(),
             ..Settled::default()
         };
+        let until = match until {
+            _ if wanted.is_empty() => return Ok(settled),
+            Some(until) => until,
+            None => return Err(nothing_from(deed, from)),
+        };
         let working = tokio::spawn(async move {
             let _place = place;
-            work.fetch(wanted, &removed).await
+            work.fetch(wanted, until, &removed).await
         });
         // Not done in time is no failure: it is asked again.
         let superseded = match tokio::time::timeout(ANSWER_WITHIN, working).await {
@@ -115,6 +155,21 @@ impl HandOver {
     }
 }
 
+/// A region offers what it cannot have.
+fn nothing_from(deed: &BucketDeed, from: &Place) -> ReplicationError {
+    let (bucket, region) = (&deed.name, &from.region);
+    tracing::error!(
+        %bucket, %region,
+        "versions that a replica offered were refused: its home takes from a replica only what was \
+         made under earlier epochs, within a day of its first contact, or what it has lost itself. \
+         What that region alone has stays there"
+    );
+    ReplicationError::Refused(format!(
+        "the home of {bucket} takes no versions from region {region} now: it has not lost any, and \
+         no earlier epoch ended within a day of this region's first contact"
+    ))
+}
+
 /// The fetching of what was offered.
 struct Work {
     far: Far,
@@ -123,10 +178,24 @@ struct Work {
 }
 
 impl Work {
-    /// Fetches all it can, and reports the keys; answers what has no place here.
-    async fn fetch(self, versions: Vec<VersionName>, removed: &Removals) -> Vec<(String, String)> {
+    /// Fetches all it can, and reports the keys; answers what has no place here. What was made
+    /// after `until` was not made under an earlier epoch.
+    async fn fetch(
+        self,
+        versions: Vec<VersionName>,
+        until: Timestamp,
+        removed: &Removals,
+    ) -> Vec<(String, String)> {
         let (mut keys, mut superseded, mut brought) = (Vec::new(), Vec::new(), Vec::new());
         for (key, version) in versions {
+            if version.at() > until {
+                tracing::warn!(
+                    %key, %version, region = %self.far.region,
+                    "an offered version was refused: it says that it was made after that region \
+                     began to hand over what it had"
+                );
+                continue;
+            }
             let fetched = self.far.version(&(key.clone(), version)).await;
             let change = match fetched {
                 Ok(Some(change)) => change,

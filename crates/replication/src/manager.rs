@@ -12,7 +12,8 @@ use objects::Objects;
 use seal::SealingKey;
 use tokio::{sync::watch, time::Instant};
 use types::{
-    BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, Writes, deed::BoxFuture,
+    BucketDeed, BucketId, BucketName, Clock, Holding, Place, RegionId, Timestamp, Writes,
+    deed::BoxFuture,
 };
 
 use crate::{
@@ -61,6 +62,11 @@ pub trait Regions: Send + Sync + 'static {
     fn deed(&self, name: &BucketName) -> Option<Arc<BucketDeed>>;
     /// All deeds.
     fn deeds(&self) -> Vec<Arc<BucketDeed>>;
+    /// Up to when this region may have lost writes that it acknowledged as the bucket's home:
+    /// replicas have these then, and hand them over. `None` where it has lost nothing.
+    fn lost_until(&self, deed: &BucketDeed) -> Option<Timestamp> {
+        self.lacks(deed).then_some(Timestamp::from_ms(u64::MAX))
+    }
     /// Whether another region is the one that keeps the registry.
     fn keeps_registry(&self, _: &RegionId) -> bool {
         false

@@ -5,7 +5,11 @@
 //! rule sends there: the source looks at its rules again for every version and for its bytes. Both
 //! sides ask `access` with the deeds that each knows itself.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use access::{Permit, authorize_rule_receiving, authorize_rule_sending};
 use http::{Response, StatusCode};
@@ -15,7 +19,11 @@ use objects::{
 };
 use parking_lot::Mutex;
 use peer::{BoxBody, Room, STREAM_BYTES};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 use types::{
     Body, BodyError, BucketDeed, BucketId, BucketName, Holding, Place, RegionId, deed::BoxFuture,
 };
@@ -32,8 +40,11 @@ use crate::{
 
 /// How long an answer waits for versions that come; their coming goes on in any case.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Versions that are fetched at once by rules, over all buckets.
-const AT_ONCE: usize = 16;
+/// Versions that are fetched at once by rules from one region, over all buckets: a region that sends
+/// slowly holds up no other.
+const AT_ONCE: usize = 8;
+/// Questions of one region by whose versions memory is taken at once.
+const QUESTIONS: usize = 2;
 /// Said of a version that is tried again when it is named again.
 const BUSY: &str = "busy";
 
@@ -41,17 +52,24 @@ const BUSY: &str = "busy";
 type Coming = JoinSet<((String, String), Result<(), String>)>;
 
 /// What is being fetched by rules.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Taking {
-    places: Arc<Semaphore>,
+    shares: Arc<Mutex<BTreeMap<RegionId, Share>>>,
     under_way: Arc<Mutex<BTreeSet<(BucketId, VersionName)>>>,
 }
 
-impl Default for Taking {
+/// What one region may take up here.
+#[derive(Clone)]
+struct Share {
+    questions: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+}
+
+impl Default for Share {
     fn default() -> Self {
         Self {
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
             places: Arc::new(Semaphore::new(AT_ONCE)),
-            under_way: Arc::default(),
         }
     }
 }
@@ -269,13 +287,19 @@ impl Source {
             far: self.handover.far(source, from),
             to: destination.name.clone(),
         };
-        let until = tokio::time::Instant::now() + ANSWER_WITHIN;
+        let until = Instant::now() + ANSWER_WITHIN;
+        let share = self.taking.share(&from.region);
+        let asking = timeout_at(until, Arc::clone(&share.questions).acquire_owned());
+        let Ok(Ok(_asking)) = asking.await else {
+            // Named again, they are tried again.
+            return Ok(taken);
+        };
         let mut coming = JoinSet::new();
         let wanted = names(&versions)?;
         taken.done = self
-            .begin_taking(&permit, &bodies, &wanted, &mut coming)
+            .begin_taking((&permit, &bodies), &wanted, (&share, until), &mut coming)
             .await?;
-        while let Ok(Some(done)) = tokio::time::timeout_at(until, coming.join_next()).await {
+        while let Ok(Some(done)) = timeout_at(until, coming.join_next()).await {
             match done {
                 Ok((version, Ok(()))) => taken.done.push(version),
                 Ok((_, Err(why))) if why == BUSY => {}
@@ -288,12 +312,13 @@ impl Source {
         Ok(taken)
     }
 
-    /// Begins to fetch; answers which versions are not to come.
+    /// Begins to fetch, each version once there is a place for it: what waits for one takes no
+    /// memory. Answers which versions are not to come.
     async fn begin_taking(
         &self,
-        permit: &Permit,
-        bodies: &ByRule,
+        (permit, bodies): (&Permit, &ByRule),
         wanted: &[VersionName],
+        (share, until): (&Share, Instant),
         coming: &mut Coming,
     ) -> Result<Vec<(String, String)>, Refused> {
         let (mut stay, mut at) = (Vec::new(), 0);
@@ -309,8 +334,20 @@ impl Source {
             let mut sent = BTreeSet::new();
             for (_, change) in answer.changes {
                 if let ShippedChange::Version(copy) = change {
+                    // What was not named was not decided by a rule.
+                    let is_named =
+                        |(key, version): &VersionName| (key, version) == (&copy.key, &copy.version);
+                    if !asked.iter().take(looked).any(is_named)
+                        && !types::planted("rules-bring-anything")
+                    {
+                        continue;
+                    }
                     sent.insert((copy.key.clone(), copy.version));
-                    self.take_one(permit, *copy, bodies, coming);
+                    let place = Arc::clone(&share.places).acquire_owned();
+                    let Ok(Ok(place)) = timeout_at(until, place).await else {
+                        return Ok(stay);
+                    };
+                    self.take_one(permit, *copy, (bodies, place), coming);
                 }
             }
             // Those that were not sent are gone, or no rule is about them any more.
@@ -324,18 +361,33 @@ impl Source {
         Ok(stay)
     }
 
-    fn take_one(&self, permit: &Permit, copy: Shipped, bodies: &ByRule, coming: &mut Coming) {
+    fn take_one(
+        &self,
+        permit: &Permit,
+        copy: Shipped,
+        (bodies, place): (&ByRule, OwnedSemaphorePermit),
+        coming: &mut Coming,
+    ) {
         let (objects, permit) = (Arc::clone(&self.objects), permit.clone());
         let (taking, bodies) = (self.taking.clone(), bodies.clone());
         coming.spawn(async move {
             let version = name(&copy.key, copy.version);
             let taken = taking.take(&objects, &permit, copy, &bodies).await;
+            drop(place);
             (version, taken)
         });
     }
 }
 
 impl Taking {
+    fn share(&self, region: &RegionId) -> Share {
+        self.shares
+            .lock()
+            .entry(region.clone())
+            .or_default()
+            .clone()
+    }
+
     async fn take(
         &self,
         objects: &Objects,
@@ -351,12 +403,11 @@ impl Taking {
             return Err(BUSY.to_owned());
         }
         let _under_way = UnderWay(self, one);
-        let Ok(_place) = self.places.acquire().await else {
-            return Err(BUSY.to_owned());
-        };
         let mut copy = copy;
         // Whatever the other region says: it goes no further by rules.
         copy.attributes.replica = true;
+        // Nor does it take the place of what is here: a rule brings new versions only.
+        copy.null &= types::planted("rules-bring-anything");
         let change = ShippedChange::Version(Box::new(copy));
         match objects.apply(permit, change, bodies).await {
             Ok(_) => Ok(()),

@@ -23,7 +23,7 @@ use replication::{Behind, Divergence, MayRemove, OnWordOf, Status, Transport, as
 use tokio::sync::watch;
 use types::{
     AccessKeyId, AccountId, BucketDeed, BucketId, BucketName, Clock, Deeds, Place, Random,
-    RegionId, SystemRandom, deed::BoxFuture,
+    RegionId, SystemRandom, Timestamp, deed::BoxFuture,
 };
 
 use super::{Link, Unreported, paths};
@@ -59,6 +59,8 @@ pub struct Neighbours {
     ends: ArcSwapOption<String>,
     /// Whether this folder lacks what an earlier start had.
     behind: Behind,
+    /// Up to when the last second before this start may be lost: durability is relaxed.
+    may_lose: OnceLock<Timestamp>,
     /// Itself, for questions that are asked on its behalf.
     this: Weak<Self>,
 }
@@ -86,7 +88,16 @@ impl Neighbours {
             instance: SystemRandom.next_u64(),
             ends: ArcSwapOption::empty(),
             behind: Behind::default(),
+            may_lose: OnceLock::new(),
         })
+    }
+
+    /// A loss of power before this start may have taken writes that were acknowledged.
+    pub fn may_have_lost(&self) {
+        let ahead = 2 * objects::AHEAD_MAX_MS;
+        let until = Timestamp::from_ms(self.clock.now().ms().saturating_add(ahead));
+        // A second call would say the same.
+        let _ = self.may_lose.set(until);
     }
 
     /// Gives it the state of replicas, once replication is there.
@@ -330,6 +341,10 @@ impl replication::Regions for Neighbours {
     }
     fn lacks(&self, deed: &BucketDeed) -> bool {
         self.doubt_of_home(deed).is_some()
+    }
+    fn lost_until(&self, deed: &BucketDeed) -> Option<Timestamp> {
+        let lacks = self.lacks(deed).then_some(Timestamp::from_ms(u64::MAX));
+        lacks.or_else(|| self.may_lose.get().copied())
     }
     fn home_doubt(&self, deed: &BucketDeed) -> Option<String> {
         self.doubt_of_home(deed)

@@ -248,6 +248,33 @@ impl Objects {
         Ok(true)
     }
 
+    /// When a replica first reported on earlier epochs, by which what it alone has was made before;
+    /// now, if it has not. `None` before the second epoch since `since`, and after a day: then
+    /// nothing of that is taken from it.
+    pub async fn reports_since(
+        &self,
+        permit: &Permit,
+        region: &RegionId,
+        since: u64,
+    ) -> Result<Option<Timestamp>> {
+        // It may have reported all that it knows to be removed, and still hand versions over.
+        if self
+            .may_tell(permit, region, since, Report::Removals)
+            .await?
+        {
+            let deed = deed(permit, &[Action::ReplicateInto])?;
+            let told = self.words(deed, region).await?.told[Report::Removals as usize];
+            return Ok(Some(told.began));
+        }
+        if since <= 1 {
+            return Ok(None);
+        }
+        let deed = deed(permit, &[Action::ReplicateInto])?;
+        let told = self.words(deed, region).await?.told[Report::Removals as usize];
+        let is_over = self.clock.now().ms().saturating_sub(told.began.ms()) > TELLS_MS;
+        Ok((!is_over).then_some(told.began))
+    }
+
     /// A replica has reported all.
     pub async fn has_told(&self, permit: &Permit, region: &RegionId, what: Report) -> Result<()> {
         let deed = deed(permit, &[Action::ReplicateInto])?;

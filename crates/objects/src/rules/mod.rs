@@ -247,6 +247,8 @@ pub fn copy_by_rule(rules: &Rules, shipped: &Shipped, to: &BucketName) -> Option
     }
     let mut copy = shipped.clone();
     copy.attributes.replica = true;
+    // What keeps no versions at the source must not replace what is there at the destination.
+    copy.null = false;
     Some(copy)
 }
 

@@ -74,6 +74,41 @@ async fn p5_no_copy_has_the_first_home_remove_anything() {
 }
 
 #[tokio::test]
+async fn p5_no_replica_has_the_first_home_take_versions_of_its_own() {
+    let [a, b] = Cloud::two().await;
+    a.put("k", "1").await;
+    let before = a.versions().await;
+    // A newer version of the key, and by its id one of the home's own.
+    let mut made = of(&before, "k").clone();
+    let at = types::Timestamp::from_ms(made.version.at().ms() + 30_000);
+    made.version = VersionId::new(at, 0, made.version.region_tag(), 7);
+    let offered = (made.key.to_string(), made.version.to_string());
+    let page = page(&[ShippedChange::Version(Box::new(made.clone()))]);
+    let hook: Hook = Arc::new(move |_, ask: &Ask| match &ask.what {
+        What::Version { .. } => Some(Response::new(full(page.clone()))),
+        _ => None,
+    });
+    *b.door.hook.write() = Some(hook);
+    let far = b.far(&a, &b.view.now());
+    let offer = || What::Offer {
+        versions: vec![offered.clone()],
+    };
+    let refused = far.tell(offer()).await.unwrap_err().to_string();
+    assert!(refused.contains("takes no versions"), "{refused}");
+    assert_eq!(a.versions().await, before);
+    // Under another epoch it takes what was made before that region's first contact.
+    let second = deed("a", &["b"], 2);
+    a.view.hears(&second);
+    b.view.hears(&second);
+    let far = b.far(&a, &second);
+    far.tell(offer()).await.unwrap();
+    until("the version is there", || async {
+        a.versions().await.iter().any(|v| v.version == made.version)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn p5_what_goes_on_a_copys_word_goes_once_and_is_on_record() {
     let [mut a, b] = Cloud::two().await;
     a.put("one", "1").await;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloud::{DrainRecord, DrainState};
 use follow::{Backoff, Follow, Step, Task};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use types::RegionId;
 
@@ -139,6 +140,7 @@ impl Drainer {
             admin: &self.admin,
             region: &self.region,
             drain,
+            in_vain: Mutex::default(),
         };
         let (mut moved, mut slow) = (false, false);
         for deed in self.admin.residents(&self.region) {

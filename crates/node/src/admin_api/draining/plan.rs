@@ -106,8 +106,14 @@ impl Admin {
         order: &DrainOrder,
         replica: Option<&(RegionId, u64, u64)>,
     ) -> Result<RegionId, Refused> {
-        let mut replicas = deed.placement.replicas.iter();
-        if replicas.any(|replica| replica.sealed_by.is_none()) {
+        let replicas = deed.placement.replicas.iter();
+        let readable: Vec<&RegionId> = replicas
+            .filter(|replica| replica.sealed_by.is_none())
+            .map(|replica| &replica.region)
+            .collect();
+        // A region that does not answer is no home, where the order names another one.
+        let silent = replica.is_some() && !self.any_answers(&readable).await;
+        if !readable.is_empty() && !silent {
             let would = Promote {
                 dry_run: true,
                 ..promotion(None, order)
@@ -122,6 +128,15 @@ impl Admin {
                  with --to",
             )
         })
+    }
+
+    async fn any_answers(&self, regions: &[&RegionId]) -> bool {
+        for region in regions {
+            if **region == self.region.id || self.region.answers(region).await {
+                return true;
+            }
+        }
+        false
     }
 
     /// Gives a region a replica.

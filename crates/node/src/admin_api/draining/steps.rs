@@ -1,16 +1,17 @@
 //! The steps of one bucket that leaves a region, and the waits between them. From one step to the
 //! next the bucket is whole in some other lawful region.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use admin::bodies::Promote;
 use cloud::{DrainRecord, DrainState};
+use parking_lot::Mutex;
 use replication::ReplicaStatus;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 use types::{BucketDeed, BucketName, Deeds as _, RegionId, Timestamp};
 
-use super::super::{Admin, Refused};
+use super::super::{Admin, Answer, Refused};
 use super::plan::{Plan, promotion};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -79,6 +80,8 @@ pub(super) struct Run<'a> {
     pub admin: &'a Admin,
     pub region: &'a RegionId,
     pub drain: &'a DrainRecord,
+    /// Regions that were waited for in vain in this pass: their other buckets do not wait.
+    pub in_vain: Mutex<BTreeSet<RegionId>>,
 }
 
 impl Run<'_> {
@@ -120,7 +123,10 @@ impl Run<'_> {
         let (name, actor) = (&deed.name, self.drain.actor());
         if let Some((to, _, _)) = &plan.replica {
             self.says(format!("gives {to} a replica"));
-            self.admin.adds(&actor, deed, to, false).await?;
+            let added = self.admin.adds(&actor, deed, to, false).await;
+            self.recorded(name, added, |deed| {
+                deed.holders().any(|holder| holder == to)
+            })?;
             self.wait(name, to, Enough::Nearly).await?;
         }
         if let Some(home) = &plan.home {
@@ -142,10 +148,27 @@ impl Run<'_> {
         self.goes_on()?;
         self.says(format!("removes the replica of {}", self.region));
         let deed = self.known(name)?;
-        self.admin
-            .removes(&actor, &deed, self.region, false)
-            .await?;
-        Ok(())
+        let removed = self.admin.removes(&actor, &deed, self.region, false);
+        self.recorded(name, removed.await, |deed| {
+            !deed.holders().any(|holder| holder == self.region)
+        })
+    }
+
+    /// A change that is on record is made, also where a region has not received it in time: that
+    /// one may be the silent one.
+    fn recorded(
+        &self,
+        name: &BucketName,
+        answer: Answer,
+        is_done: impl FnOnce(&BucketDeed) -> bool,
+    ) -> Result<(), Stop> {
+        match answer {
+            Err((_, why)) if is_done(&*self.known(name)?) => {
+                self.says(why);
+                Ok(())
+            }
+            answer => Ok(answer.map(drop)?),
+        }
     }
 
     fn known(&self, name: &BucketName) -> Result<Arc<BucketDeed>, Stop> {
@@ -177,6 +200,7 @@ impl Run<'_> {
     /// Waits until a replica is as far as it must be. Progress may take as long as it takes, but
     /// other buckets do not wait for it longer than their turn.
     async fn wait(&self, name: &BucketName, at: &RegionId, enough: Enough) -> Result<(), Stop> {
+        let waited = self.in_vain.lock().contains(at);
         let begun = Instant::now();
         let (mut last, mut silent) = (None::<(HowFar, Instant)>, None::<Instant>);
         loop {
@@ -191,10 +215,11 @@ impl Run<'_> {
                         other => other.insert((now, Instant::now())),
                     };
                     self.says(words(&replica));
-                    if since.elapsed() > STALLED_MAX {
+                    if waited || since.elapsed() > STALLED_MAX {
+                        self.in_vain.lock().insert(at.clone());
                         let seconds = STALLED_MAX.as_secs();
                         return Err(Stop::Stays(format!(
-                            "the replica of {at} has made no progress for {seconds} s ({})",
+                            "a replica of {at} has made no progress for {seconds} s ({})",
                             words(&replica)
                         )));
                     }
