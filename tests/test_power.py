@@ -5,10 +5,12 @@ device. After the mount that follows, all that was acknowledged must be there.
 """
 
 import errno
+import json
 import os
 import random
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -86,6 +88,11 @@ def take_all_room(path):
                 assert error.errno == errno.ENOSPC, error
 
 
+def free_bytes(drive):
+    stat = os.statvfs(drive.mount)
+    return stat.f_bavail * stat.f_frsize
+
+
 @pytest.mark.root
 def test_a_full_disk_refuses_writes_and_recovers(tmp_path, disk):
     """Writes are refused with a clear error, reads and deletes go on, and once there is room again
@@ -134,4 +141,74 @@ def test_a_full_disk_refuses_writes_and_recovers(tmp_path, disk):
         while client.put("full", "after", os.urandom(1 << 20))[0] != 200:
             assert time.monotonic() < deadline, "writes did not resume"
             time.sleep(0.1)
+    assert server.stop() == 0
+
+
+@pytest.mark.root
+def test_a_region_that_was_killed_without_a_byte_of_room_starts_again(tmp_path, disk):
+    """With 0 bytes free it is killed and started several times over, also after a clean stop: it
+    serves reads, takes deletes and what takes rights away, says that there is no room, and takes
+    writes when there is some."""
+    drive = disk(400)
+    server = Dhow(drive.mount / "data")
+    server.log = tmp_path / "dhow.log"
+    server.start()
+    client = server.client()
+    assert client.request("PUT", "/full")[0] == 200
+    bodies = {f"small-{n}": os.urandom(4096) for n in range(50)}
+    bodies |= {f"big-{n}": os.urandom(2 << 20) for n in range(20)}
+    for key, body in bodies.items():
+        assert client.put("full", key, body)[0] == 200
+    account = server.cli_json("account", "create", "full", "--json")["id"]
+    for _ in range(12):
+        server.cli("key", "create", "--account", account)
+    keys = server.cli_json("key", "list", "--json")
+    keys = [key["access_key"] for key in keys if key["account"] == account]
+    disabled = set()
+    filler = drive.mount / "filler"
+    take_all_room(filler)
+    for round in range(6):
+        if round == 3:
+            server.stop()
+        else:
+            server.kill()
+        # Whatever the process left free is gone too.
+        take_all_room(drive.mount / f"filler-{round}")
+        assert free_bytes(drive) == 0
+        server.start()
+        assert server.cli_json("region", "list", "--json"), "commands find it"
+        assert "the disk has no room" in server.log_text()
+        ready = urllib.request.urlopen(server.info["metrics"] + "/-/health/ready").read()
+        assert b"the disk has no room" in ready
+        found = json.loads(server.cli("doctor", "--json", check=False).stdout)
+        failed = [one for one in found["findings"] if one["level"] == "fail"]
+        assert any(one["check"] == "disk space" for one in failed), found
+        client = server.client()
+        for key, body in bodies.items():
+            status, _, read = client.get("full", key)
+            assert (status, read) == (200, body), key
+        assert client.put("full", "more", os.urandom(4096))[0] == 507
+        server.cli("key", "disable", keys[round])
+        disabled.add(keys[round])
+        shown = {one["access_key"]: one["status"] for one in server.cli_json("key", "list", "--json")}
+        assert {key for key in keys if shown[key] == "disabled"} == disabled, "over restarts too"
+        gone = [key for key in bodies if key.endswith(str(round))]
+        for key in gone:
+            status, _, answer = client.delete("full", key)
+            assert status == 204, (status, answer)
+            del bodies[key]
+        for key in gone:
+            assert client.get("full", key)[0] == 404
+    server.cli("account", "suspend", account)
+    for path in drive.mount.glob("filler*"):
+        path.unlink()
+    deadline = time.monotonic() + 30
+    while client.put("full", "after", os.urandom(1 << 20))[0] != 200:
+        assert time.monotonic() < deadline, "writes did not resume"
+        time.sleep(0.1)
+    server.kill()
+    server.start()
+    assert server.client().get("full", "after")[0] == 200
+    ready = urllib.request.urlopen(server.info["metrics"] + "/-/health/ready").read()
+    assert ready == b"ready\n"
     assert server.stop() == 0

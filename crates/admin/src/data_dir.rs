@@ -10,6 +10,7 @@
 //! | `registry-heard` | when the registry's region last answered, in milliseconds |
 //! | `key-uses.json` | when access keys were last used: in the registry's region |
 //! | `running.json` | the addresses of the running process |
+//! | `kept-room` | nothing: room for the other small files, given up where the disk has no other |
 //! | `identity.pem`, `authority.pem`, … | who the region is among others: `link::files` |
 //! | `tls/` | the authority of `--tls`, and what an ACME server issued: `acme` |
 //! | `journal/`, `extents/` | the engine's |
@@ -23,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::failure::Failure;
@@ -32,6 +33,10 @@ const CREDENTIALS: &str = "credentials.json";
 const HEARD: &str = "registry-heard";
 const USES: &str = "key-uses.json";
 const DRAINS: &str = "drains.json";
+const RUNNING: &str = "running.json";
+const KEPT_ROOM: &str = "kept-room";
+/// Far more than the largest of the small files has.
+const KEPT_ROOM_BYTES: u64 = 256 << 10;
 
 /// A data folder.
 #[derive(Debug, Clone)]
@@ -136,6 +141,7 @@ impl DataDir {
             ))
             .hint("stop it first, or start this one with another --data")
         })?;
+        self.keep_room();
         Ok(Lock(file))
     }
 
@@ -236,15 +242,53 @@ impl DataDir {
     }
     /// Where the process that holds the folder listens.
     pub fn running(&self) -> Option<Running> {
-        self.read_json("running.json")
+        self.read_json(RUNNING)
     }
 
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_slice(&fs::read(self.join(name)).ok()?).ok()
     }
 
-    /// Writes a small file whole: beside its place first, synced, then moved there; mode 0600.
+    /// Notes where this process listens. On a disk without any room the text goes over that of a
+    /// process that was killed: nothing but this is lost if a crash comes in between.
+    pub fn note_running(&self, running: &Running) -> Result<(), Failure> {
+        let text = serde_json::to_vec_pretty(running)?;
+        let noted = self.write_private(RUNNING, &text);
+        match noted {
+            Err(failure) if failure.is_full() => self.write_over(RUNNING, text).or(Err(failure)),
+            noted => noted,
+        }
+    }
+
+    /// Writes JSON over a file that is there, in the room that it has.
+    fn write_over(&self, name: &str, mut text: Vec<u8>) -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(self.join(name))?;
+        let there = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        // Blanks at the end are no part of it.
+        text.resize(text.len().max(there), b' ');
+        file.write_all(&text)?;
+        file.sync_all()
+    }
+
+    /// Writes a small file whole: beside its place first, synced, then moved there; mode 0600. On a
+    /// full disk it takes the room that is kept back for that.
     pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.join(name);
+        let failed = |e: std::io::Error| {
+            let failure = Failure::new(format!("cannot write {}: {e}", path.display()));
+            failure.caused_by(&e)
+        };
+        match self.write_beside(name, bytes).map_err(failed) {
+            Err(failure) if failure.is_full() && self.gives_room_up() => {
+                let written = self.write_beside(name, bytes).map_err(failed);
+                self.keep_room();
+                written
+            }
+            written => written,
+        }
+    }
+
+    fn write_beside(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         let (path, beside) = (self.join(name), self.join(&format!("{name}.new")));
         let write = || -> std::io::Result<()> {
             let mut file = OpenOptions::new()
@@ -254,11 +298,43 @@ impl DataDir {
                 .mode(0o600)
                 .open(&beside)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            File::open(&self.0)?.sync_all()
+            file.sync_all()
         };
-        write().map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))
+        if let Err(error) = write() {
+            // What was written of it takes room.
+            let _ = fs::remove_file(&beside);
+            return Err(error);
+        }
+        fs::rename(&beside, &path)?;
+        File::open(&self.0)?.sync_all()
+    }
+
+    /// Makes sure that room is kept back for the small files, where there is any.
+    pub fn keep_room(&self) {
+        let path = self.join(KEPT_ROOM);
+        let make = || -> std::io::Result<()> {
+            let file = OpenOptions::new()
+                .create(true)
+                .write(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)?;
+            if file.metadata()?.len() < KEPT_ROOM_BYTES {
+                rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, KEPT_ROOM_BYTES)?;
+                file.sync_all()?;
+            }
+            Ok(())
+        };
+        if make().is_err() {
+            // Without all of its room it is no use, and a file system that cannot keep any back
+            // needs none.
+            let _ = fs::remove_file(&path);
+        }
+    }
+
+    /// Answers whether there was any.
+    fn gives_room_up(&self) -> bool {
+        fs::remove_file(self.join(KEPT_ROOM)).is_ok()
     }
 
     /// The master key's text, made on first use.
@@ -327,6 +403,27 @@ mod tests {
         let mode = fs::metadata(dir.join("file")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(!dir.join("file.new").exists());
+    }
+
+    #[test]
+    fn the_addresses_of_a_process_go_over_those_before_in_the_room_that_they_have() {
+        let (_made, dir) = folder();
+        let _lock = dir.lock().unwrap();
+        assert!(dir.join(KEPT_ROOM).exists());
+        let long = Running {
+            endpoint: "http://a.name.that.is.long.example:9000".to_owned(),
+            ..Running::default()
+        };
+        dir.note_running(&long).unwrap();
+        let room = fs::metadata(dir.join(RUNNING)).unwrap().len();
+        let short = Running {
+            pid: 4711,
+            ..Running::default()
+        };
+        let text = serde_json::to_vec_pretty(&short).unwrap();
+        dir.write_over(RUNNING, text).unwrap();
+        assert_eq!(dir.running().unwrap().pid, 4711);
+        assert_eq!(fs::metadata(dir.join(RUNNING)).unwrap().len(), room);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct Failure {
     hint: Option<String>,
     /// The exit status of the process.
     pub status: u8,
+    /// There is no room on the disk.
+    is_full: bool,
 }
 
 /// The exit status of a second process of one region: it must not be started again by itself.
@@ -24,7 +26,18 @@ impl Failure {
             message: message.into(),
             hint: None,
             status: 1,
+            is_full: false,
         }
+    }
+    /// Whether the reason is that there is no room on the disk.
+    pub const fn is_full(&self) -> bool {
+        self.is_full
+    }
+    /// The same failure, by what the operating system said.
+    pub fn caused_by(mut self, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        self.is_full = matches!(error.kind(), StorageFull | QuotaExceeded);
+        self
     }
     /// Another exit status than 1.
     pub fn exits_with(mut self, status: u8) -> Self {

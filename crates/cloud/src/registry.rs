@@ -12,6 +12,7 @@ use access::Replays;
 use parking_lot::{Mutex, RwLock};
 use proof::{chain::Entry, map::MapKey};
 use serde_json::Value;
+use store::StoreError;
 use tokio::sync::{OwnedMutexGuard, watch};
 use types::{AccountId, Actor, Clock, Features, InVain, Place, Random, RegionId, Timestamp};
 
@@ -157,7 +158,13 @@ impl Registry {
         let fresh = state.last.is_none();
         let registry = Arc::new(Self::of(opening, state));
         if registry.keeps() {
-            registry.fold().await?;
+            match registry.fold().await {
+                // The next change does it, when there is room.
+                Err(CloudError::Store(StoreError::Full(why))) => {
+                    tracing::warn!(why, "the chains of buckets are behind the audit log");
+                }
+                folded => folded?,
+            }
         }
         if fresh && registry.keeps() {
             for rows in adopted.chunks(ADOPT_ROWS) {

@@ -21,6 +21,8 @@ pub struct Readiness {
     /// A region without one is ready all the same: the ACME server has to reach its listener, and
     /// what stands before that may let nobody through to a region that is not ready.
     pub certificate: Option<bool>,
+    /// The disk is full up to its reserve. Reads and deletes go on, so the region is ready.
+    pub is_full: bool,
 }
 
 /// What this listener answers.
@@ -89,6 +91,9 @@ impl Readiness {
             (None, Some(false)) => {
                 "ready, and there is no TLS certificate yet: the log says why\n".to_owned()
             }
+            (None, _) if self.is_full => {
+                "ready, and the disk has no room: reads and deletes only\n".to_owned()
+            }
             (None, _) => "ready\n".to_owned(),
         }
     }
@@ -103,6 +108,7 @@ impl Readiness {
             "ready": self.why_not.is_none(),
             "why_not": self.why_not,
             "certificate": certificate,
+            "disk": if self.is_full { "full" } else { "ok" },
         });
         format!("{said}\n")
     }

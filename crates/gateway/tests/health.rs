@@ -31,14 +31,16 @@ async fn probes_and_metrics_are_answered_and_nothing_else() {
     let ready = Arc::new(AtomicBool::new(true));
     let mut registry = Registry::default();
     gateway::metrics::Metrics::new(&mut registry);
-    let asked = ready.clone();
+    let full = Arc::new(AtomicBool::new(false));
+    let (asked, has_no_room) = (ready.clone(), full.clone());
     let health = Arc::new(Health {
         registry: Mutex::new(registry),
         ready: Box::new(move || {
             let fenced = !asked.load(Ordering::SeqCst);
             Readiness {
                 why_not: fenced.then(|| "fenced".to_owned()),
-                certificate: Some(false),
+                certificate: Some(has_no_room.load(Ordering::SeqCst)),
+                is_full: has_no_room.load(Ordering::SeqCst),
             }
         }),
     });
@@ -58,11 +60,17 @@ async fn probes_and_metrics_are_answered_and_nothing_else() {
             .await
             .starts_with("HTTP/1.1 200")
     );
+    // Where there is no room the region is ready, since it can be read.
+    full.store(true, Ordering::SeqCst);
+    let answer = get(address, "/-/health/ready").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("the disk has no room"), "{answer}");
+    full.store(false, Ordering::SeqCst);
     // Who proves names to an ACME server may have to be ready before.
     let answer = get(address, "/-/health/ready").await;
     assert!(answer.contains("no TLS certificate yet"), "{answer}");
     let answer = get_as(address, "/-/health/ready", "application/json").await;
-    let said = r#"{"certificate":"missing","ready":true,"why_not":null}"#;
+    let said = r#"{"certificate":"missing","disk":"ok","ready":true,"why_not":null}"#;
     assert!(answer.contains(said), "{answer}");
     ready.store(false, Ordering::SeqCst);
     let answer = get(address, "/-/health/ready").await;

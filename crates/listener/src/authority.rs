@@ -105,16 +105,24 @@ impl Authority {
         let _turn = turn(&folder.join("server.lock"))?;
         let text = wanted.join("\n");
         let same = fs::read_to_string(&recorded).is_ok_and(|found| found == text);
-        let holds = || {
+        let left_ms = || {
             let found = crate::certificates::leaf(&files.certificate).ok()?;
             let left = good(&found)?.not_after.ms().saturating_sub(now.ms());
-            (u128::from(left) >= RENEW_BEFORE.as_millis() && fits(&files)).then_some(())
+            fits(&files).then_some(u128::from(left))
         };
-        if !same || holds().is_none() {
-            self.certify(&files, wanted, now)?;
-            write(&recorded, &text)?;
+        if same && left_ms().is_some_and(|left| left >= RENEW_BEFORE.as_millis()) {
+            return Ok(files);
         }
-        Ok(files)
+        let made = self.certify(&files, wanted, now);
+        match made.and_then(|()| write(&recorded, &text)) {
+            // Clients are shown the old one until there is room.
+            Err(error) if error.is_full() && left_ms().is_some_and(|left| left > 0) => {
+                tracing::error!(%error, "the TLS certificate is not made again");
+                Ok(files)
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(files),
+        }
     }
 
     /// Makes a certificate with a new key.
@@ -132,8 +140,11 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let made = params.signed_by(&key, &self.issuer)?;
-        write(&files.key, &key.serialize_pem())?;
-        write(&files.certificate, &made.pem())
+        // Both are written before one of them is in place: on a full disk, none is.
+        let key = Fresh::write(&files.key, &key.serialize_pem())?;
+        let certificate = Fresh::write(&files.certificate, &made.pem())?;
+        key.place()?;
+        certificate.place()
     }
 }
 
@@ -190,23 +201,46 @@ fn beside(path: &Path) -> PathBuf {
 
 /// Writes a file whole, for its owner only: beside its place first, then moved there.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    let beside = beside(path);
-    let written = || {
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    written().map_err(|e| {
-        // It may be a key; that it cannot be removed either says nothing new.
-        let _ = fs::remove_file(&beside);
-        TlsError::File(path.into(), e)
-    })
+    Fresh::write(path, text)?.place()
+}
+
+/// A file that was written beside its place. It goes when it is not moved there: it may be a key.
+struct Fresh<'p> {
+    path: &'p Path,
+    beside: PathBuf,
+}
+
+impl<'p> Fresh<'p> {
+    fn write(path: &'p Path, text: &str) -> Result<Self, TlsError> {
+        let fresh = Self {
+            path,
+            beside: beside(path),
+        };
+        let write = || {
+            let mut file = fs::OpenOptions::new()
+                .create(true)
+                .write(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&fresh.beside)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(|e| TlsError::File(path.into(), e))?;
+        Ok(fresh)
+    }
+
+    fn place(self) -> Result<(), TlsError> {
+        let moved = fs::rename(&self.beside, self.path);
+        moved.map_err(|e| TlsError::File(self.path.into(), e))
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        // That it cannot be removed says nothing new.
+        let _ = fs::remove_file(&self.beside);
+    }
 }
 
 #[cfg(test)]

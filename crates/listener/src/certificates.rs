@@ -53,6 +53,14 @@ pub enum TlsError {
     Made(#[from] rcgen::Error),
 }
 
+impl TlsError {
+    /// Whether the reason is that there is no room on the disk.
+    pub fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::File(_, error) if full.contains(&error.kind()))
+    }
+}
+
 /// Where a certificate and its key are, each a PEM file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {

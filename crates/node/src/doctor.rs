@@ -324,6 +324,12 @@ fn disk(config: &Config, reserve: u64) -> Vec<Finding> {
             "every strict write waits for one: use a faster disk, or one with a protected cache",
         ),
         Ok(ms) => Finding::ok("disk sync", format!("{ms} ms for one sync of 4 KiB")),
+        Err(e) if e.kind() == std::io::ErrorKind::StorageFull => Finding::bad(
+            "disk sync",
+            Level::Fail,
+            format!("there is no room at {}", at.display()),
+            "make room, or delete objects: that is taken without any",
+        ),
         Err(e) => Finding::bad(
             "disk sync",
             Level::Fail,

@@ -8,13 +8,13 @@ use admin::{
     data_dir::{Credentials, DataDir, Lock},
     failure::Failure,
 };
-use cloud::{AccountKind, IndexRows, Keeper, Opening, RegionPlan, Registry};
+use cloud::{AccountKind, CloudError, IndexRows, Keeper, Opening, RegionPlan, Registry};
 use objects::Objects;
 use replication::{
     Far, FarLeases, RenewalShown, ReplicaStatus, Replication, RuleShown, Uploads, Usage, What,
 };
 use seal::SealingKey;
-use store::{Engine, Local, Upkeep, embedded::EmbeddedConfig, extents::ExtentsConfig};
+use store::{Engine, Local, StoreError, Upkeep, embedded::EmbeddedConfig, extents::ExtentsConfig};
 use types::{
     AccountId, Actor, BucketDeed, Clock, Features, Jurisdiction, Place, Random, RegionId,
     ShiftedClock, SystemClock, SystemRandom,
@@ -33,6 +33,8 @@ use crate::{
 
 /// How long changes of the registry wait after its start for regions that are away.
 const COMPARE_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is tried whether there is room for the region's own record.
+const ROOM_EVERY: Duration = Duration::from_secs(10);
 
 /// One region, open.
 pub struct Region {
@@ -188,8 +190,18 @@ impl Region {
         self.registry.compare(COMPARE_WITHIN).await;
         let announced = self.link.announcement(&at.endpoint, &at.peer);
         let plan = own_plan(&config);
-        if let Err(error) = self.registry.open_own_region(&plan, &announced).await {
-            tracing::error!(%error, "the region's own record could not be brought up to date");
+        loop {
+            match self.registry.open_own_region(&plan, &announced).await {
+                Err(CloudError::Store(StoreError::Full(_))) => {
+                    tokio::time::sleep(ROOM_EVERY).await;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the region's own record could not be brought up to date");
+                }
+                Ok(()) => {}
+            }
+            break;
         }
         // The first proof need not wait until the whole map is computed.
         if let Err(error) = self.registry.map().await {
@@ -542,15 +554,21 @@ async fn announce_own(
     let is_copy = is_copy && !config.cloud.registry_is_newest;
     // Without a listener for them the others reach it never.
     let compared = is_copy || !at.peer.is_empty();
-    if others && registry.region(&config.region).is_some() && compared {
+    let known = registry.region(&config.region).is_some();
+    if others && known && compared {
         registry.compare_first(is_copy);
         return Ok(());
     }
     let announced = link.announcement(&at.endpoint, &at.peer);
-    registry
-        .open_own_region(&own_plan(config), &announced)
-        .await?;
-    Ok(())
+    let plan = own_plan(config);
+    match registry.open_own_region(&plan, &announced).await {
+        // It serves all the same, and tries again until there is room ([`Region::compare`]).
+        Err(error @ CloudError::Store(StoreError::Full(_))) if known => {
+            tracing::error!(%error, "where this region is reached now is not on record");
+            Ok(())
+        }
+        opened => Ok(opened?),
+    }
 }
 
 fn own_plan(config: &Config) -> RegionPlan {

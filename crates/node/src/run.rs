@@ -82,7 +82,7 @@ pub async fn run(config: Config, ready: Ready) -> Result<(), Failure> {
     let s3 = listener(s3, tls.as_ref(), Some(&config));
     let admin_tls = tls.as_ref().filter(|_| config.admin_has_tls());
     let admin = listener(admin, admin_tls, None);
-    write_running(&region, &running)?;
+    note_running(&region, &running)?;
 
     let (stop, stopped) = watch::channel(false);
     let stopping = move || {
@@ -169,9 +169,32 @@ async fn first_order(issuing: Option<Arc<Issuing>>) {
     }
 }
 
-fn write_running(region: &Region, running: &Running) -> Result<(), Failure> {
-    let text = serde_json::to_vec_pretty(running)?;
-    region.dir.write_private("running.json", &text)
+/// Notes for commands where this process listens. A disk without room keeps no region from serving.
+fn note_running(region: &Region, running: &Running) -> Result<(), Failure> {
+    match region.dir.note_running(running) {
+        Err(failure) if failure.is_full() => {
+            tracing::error!(
+                %failure,
+                "commands that are given this data folder do not find this process"
+            );
+            Ok(())
+        }
+        noted => noted,
+    }
+}
+
+/// Says that the disk has no room left, where that is so.
+fn warn_of_full_disk(region: &Region, reserve_bytes: u64) {
+    if !region.upkeep.health().full {
+        return;
+    }
+    let room = region.upkeep.room().ok().flatten();
+    tracing::error!(
+        free_bytes = room.map(|room| room.free_bytes),
+        reserve_bytes,
+        "the disk has no room: objects are read and deleted and keys are disabled, and nothing \
+         else is written until there is room (docs/damage.md)"
+    );
 }
 
 async fn ended(tasks: impl Iterator<Item = (&'static str, JoinHandle<()>)>) {
@@ -285,6 +308,7 @@ async fn open(config: &Config, at: &Addresses) -> Result<Arc<Region>, Failure> {
             "durability is relaxed: a power cut can lose what was acknowledged in the last second"
         );
     }
+    warn_of_full_disk(&region, config.engine.reserve_mib << 20);
     let recovered = region.objects.recover_buckets().await;
     recovered.map_err(|e| Failure::new(format!("recovery failed: {e}")))?;
     Ok(region)
@@ -341,6 +365,7 @@ fn health(
         ready: Box::new(move || health::Readiness {
             why_not: why_not_ready(&region, &draining),
             certificate: shown.as_ref().map(|shown| !shown.is_empty()),
+            is_full: region.upkeep.health().full,
         }),
     })
 }

@@ -243,6 +243,9 @@ impl Objects {
                     Err(Error::Registry(why)) => {
                         tracing::warn!(bucket = %deed.name, why, "a deletion waits for the registry");
                     }
+                    Err(Error::Store(StoreError::Full(why))) => {
+                        tracing::warn!(bucket = %deed.name, why, "a change waits for room");
+                    }
                     Err(error) => return Err(error),
                 }
             }

@@ -211,6 +211,7 @@ impl Seen {
                     .read_to_end(&mut bytes)
                     .map_err(wrong)?;
                 let text = String::from_utf8_lossy(&bytes);
+                known.lines = text.lines().count();
                 for (signature, entry) in text.lines().filter_map(read_line) {
                     known.add(signature, entry);
                 }
@@ -224,7 +225,13 @@ impl Seen {
             store,
             known: Mutex::default(),
         };
-        seen.write_all(&mut known)?;
+        match seen.write_all(&mut known) {
+            // What is there is read at the next start too, and more is added to it.
+            Err(failure) if failure.is_full() && path.exists() => {
+                tracing::warn!(%failure, "signatures that are no longer needed were not dropped");
+            }
+            written => written?,
+        }
         *seen.known.lock() = known;
         Ok(seen)
     }

@@ -206,18 +206,7 @@ impl Committer {
         if looked.is_some_and(|at| at.elapsed() < ROOM_EVERY) {
             return room;
         }
-        let segments = &self.shared.segments;
-        let room = match segments.room() {
-            Ok(bytes) => bytes >= self.shared.config.reserve_bytes,
-            Err(error) => error.kind() != std::io::ErrorKind::StorageFull,
-        };
-        if self.shared.full.swap(!room, Ordering::Relaxed) == room {
-            if room {
-                tracing::info!("the disk has room again");
-            } else {
-                tracing::warn!("the disk is full up to its reserve: only deletes are taken");
-            }
-        }
+        let room = self.shared.looks_for_room();
         // A full disk is looked at before every group, so that it recovers at once.
         self.room = (room.then(Instant::now), room);
         room

@@ -267,10 +267,10 @@ impl Embedded {
     /// Why no more writes are taken, if so, and whether the disk is full up to its reserve.
     pub fn standing(&self) -> (Option<String>, bool) {
         let shared = &self.shared;
-        (
-            shared.fence.get().cloned(),
-            shared.full.load(Ordering::Relaxed),
-        )
+        let was_full = shared.full.load(Ordering::Relaxed);
+        // While nothing is written, nothing else finds out that there is room again.
+        let is_full = was_full && !shared.looks_for_room();
+        (shared.fence.get().cloned(), is_full)
     }
 
     /// Figures for the metrics.

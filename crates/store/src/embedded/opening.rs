@@ -99,6 +99,7 @@ pub(super) fn open(disk: Disk, config: EmbeddedConfig) -> StoreResult<(Arc<Share
     if let Some(lost) = found.lost {
         shared.raise_floor(lost);
     }
+    shared.looks_for_room();
     end.sequence = base;
     let threads = start(&shared, segment, end)?;
     Ok((shared, threads))

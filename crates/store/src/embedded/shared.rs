@@ -108,7 +108,7 @@ pub(super) struct Shared {
     pub(super) unsynced: AtomicBool,
     /// One sync at a time: who waits for it must not overtake it.
     pub(super) syncing: Mutex<()>,
-    /// Since when the disk is low; only for the log lines.
+    /// The disk is full up to its reserve, as far as that was looked at.
     pub(super) full: AtomicBool,
     /// The last commit whose entries the log may show.
     pub(super) published: AtomicU64,
@@ -155,6 +155,23 @@ impl Shared {
             openings,
             lost: 0.into(),
         }
+    }
+
+    /// Looks whether there is more room on the disk than the reserve, and says in the log when that
+    /// changes.
+    pub(super) fn looks_for_room(&self) -> bool {
+        let room = match self.segments.room() {
+            Ok(bytes) => bytes >= self.config.reserve_bytes,
+            Err(error) => error.kind() != std::io::ErrorKind::StorageFull,
+        };
+        if self.full.swap(!room, Ordering::Relaxed) == room {
+            if room {
+                tracing::info!("the disk has room again");
+            } else {
+                tracing::warn!("the disk is full up to its reserve: only deletes are taken");
+            }
+        }
+        room
     }
 
     /// Takes no more writes from now on: nobody knows what of the last ones is on the disk. The
