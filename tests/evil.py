@@ -23,7 +23,7 @@ import h2.events
 
 PAGE = mmap.PAGESIZE
 PATHS = {name: f"/dhow/v1/{name}" for name in (
-    "join", "registry", "renew", "hello", "residency", "pass", "replication")}
+    "join", "registry", "renew", "hello", "residency", "pass", "replication", "log")}
 
 
 def plain_key(pem):

@@ -198,6 +198,8 @@ def test_p5_a_regions_certificate_opens_nothing_of_others(fleet, victims, evil):
         for question in ({"bucket": "lawful", "id": victims["lawful"]["id"], "epoch": 1}, {}):
             refused(home.tell(path, question), path)
             refused(registry.tell(path, question), path)
+    for peer in (home, registry, evil(AP)):
+        refused(peer.tell("log", {"from": 0, "limit": 10}), "the log as others have it")
     for method, path in operations():
         for name in ("lawful", "vault"):
             target = path.replace("/bucket", f"/{name}").replace("/key", "/secret-name")

@@ -29,6 +29,7 @@ NOT_RUN = {
     ("benchmarks-regions.md", "DHOW_LONG_LINK"): "measures for minutes",
     ("testing.md", "DHOW_SIM_SEEDS"): "thousands of seeds",
     ("damage.md", "$ dhow scrub"): "needs damage (test_repair.py)",
+    ("damage.md", "$ dhow registry catch-up"): "needs a registry from a backup (test_restored.py)",
     ("console.md", "dhow console login"): "needs consoles elsewhere (test_console_login.py)",
     ("access.md", "$ dhow account access cameras"): "needs such an account (test_old_signatures.py)",
     ("tls.md", "dhow up --tls"): "test_tls.py starts it so",

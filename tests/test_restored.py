@@ -1,16 +1,19 @@
 """A region's folder is put back to an older state, as from a backup: nothing that was acknowledged
 and is in another region goes, both come to hold the same, and no status says more than is true."""
 
+import json
 import random
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import ClientError
 
-from fleet import Fleet, body, eventually, free_ports, listing
+from fleet import Fleet, body, eventually, free_ports, listing, status
+from test_clones import copied, ports, put_back, started
 
-FIRST, EU = "cn-hangzhou", "eu-central-1"
+FIRST, EU, ME = "cn-hangzhou", "eu-central-1", "me-east-1"
 
 
 @pytest.mark.parametrize("at_home, at_copy", [(EU, FIRST), (FIRST, EU)])
@@ -161,3 +164,84 @@ def test_a_copy_that_is_added_again_is_up_to_date_only_once_it_has_all(tmp_path)
                 assert time.monotonic() < deadline, shown
     finally:
         fleet.stop()
+
+
+def test_a_registry_from_a_backup_is_brought_up_to_date_from_a_follower(tmp_path):
+    """It is stopped by a region that has more. One command takes over what is missing, names what no
+    region has, and gives nobody rights; then the registry goes on, and the others follow."""
+    fleet = Fleet(tmp_path / "data", 3, first_port=free_ports(random.Random())).start()
+    process = None
+    try:
+        account = fleet.json("account", "create", "acme")["id"]
+        keys = [fleet.json("key", "create", "--account", account) for _ in range(3)]
+        fleet.bucket("before", EU, ME)
+        fleet.stop()
+        backup = copied(fleet, FIRST, tmp_path / "backup")
+
+        fleet.start()
+        root = eventually(lambda: fleet.s3(EU))
+        fleet.cli("key", "disable", keys[0]["access_key"])
+        fleet.cli("key", "delete", keys[1]["access_key"])
+        later = fleet.json("key", "create", "--account", account)
+        fleet.bucket("after", EU, ME)
+        eventually(lambda: root.put_object(Bucket="after", Key="k", Body=b"kept"))
+        length = len(fleet.audit())
+        eventually(lambda: "after" in [b["Name"] for b in fleet.s3(ME).list_buckets()["Buckets"]])
+        put_back(fleet, FIRST, backup)
+
+        data = fleet.data / FIRST
+        process = started(data, FIRST, ports(fleet, FIRST))
+        refused = eventually(lambda: why_not(fleet, data), timeout=60)
+        assert "older state" in refused and "dhow registry catch-up" in refused, refused
+        running = fleet.cli("registry", "catch-up", "--yes", data=data, check=False)
+        assert running.returncode == 1 and "stop it first" in running.stderr
+        stop(process)
+
+        shown = json.loads(fleet.cli("registry", "catch-up", "--dry-run", "--json", data=data).stdout)
+        assert shown["missing"] > 0 and shown["done"] is None, shown
+        assert shown["actions"]["bucket.create"] == 1, shown
+        assert list(shown["lost"]) == ["k/" + later["access_key"]], shown
+        unasked = fleet.cli("registry", "catch-up", data=data, check=False)
+        assert unasked.returncode == 1 and "--yes" in unasked.stderr, unasked.stderr
+        taken = fleet.cli("registry", "catch-up", "--yes", data=data)
+        assert later["access_key"] in taken.stdout, taken.stdout
+        again = fleet.cli("registry", "catch-up", "--yes", data=data)
+        assert "No region that answers has more" in again.stdout, again.stdout
+
+        process = started(data, FIRST, ports(fleet, FIRST))
+        eventually(lambda: fleet.json("account", "create", "more"), timeout=60,
+                   also=(AssertionError, json.JSONDecodeError))
+        log = fleet.audit()
+        assert len(log) > length and "registry.catch_up" in [one["action"] for one in log]
+        states = {one["access_key"]: one["status"] for one in fleet.json("key", "list")}
+        assert states[keys[0]["access_key"]] == "disabled"
+        assert states[keys[2]["access_key"]] == "active"
+        assert keys[1]["access_key"] not in states and later["access_key"] not in states
+        assert {"before", "after"} <= {b["name"] for b in fleet.json("bucket", "list")}
+        assert body(fleet.s3(EU), "after", "k") == b"kept"
+        # They follow on: what is made now arrives, and the key that is lost opens nothing.
+        fleet.bucket("now", EU, ME)
+        eventually(lambda: "now" in [b["Name"] for b in fleet.s3(ME).list_buckets()["Buckets"]])
+        for region in (EU, ME):
+            client = fleet.s3(region, (later["access_key"], later["secret_key"]))
+            with pytest.raises(ClientError) as denied:
+                client.list_buckets()
+            assert status(denied) == 403
+    finally:
+        if process is not None and process.poll() is None:
+            stop(process)
+        fleet.stop()
+
+
+def why_not(fleet, data):
+    """Why the registry changes nothing."""
+    done = fleet.cli("account", "create", "another", data=data, check=False)
+    assert done.returncode != 0, "it was changed"
+    assert "catch-up" in done.stderr, done.stderr
+    return done.stderr
+
+
+def stop(process):
+    process.terminate()
+    process.wait(60)
+    process.stdout.close()

@@ -41,6 +41,7 @@ pub use crate::{
     key::Key,
     operator::Operator,
     policy::Policy,
+    promoting::{agreed, asks},
     region::Region,
     residency::Residency,
     role::Role,

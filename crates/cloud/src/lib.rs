@@ -9,6 +9,7 @@ mod accounts;
 mod aliases;
 mod arrival;
 mod asymmetric;
+mod catch_up;
 mod chains;
 mod change;
 mod clients;
@@ -62,6 +63,7 @@ mod withheld;
 mod words;
 
 pub use accounts::{AccessChange, AccountKind};
+pub use catch_up::{CatchUpPlan, CaughtUp, LogAsk, LogPage, LogSource, LostRow};
 pub use chains::{BucketChains, MapAfter};
 pub use clients::{Clients, Pace};
 pub use deeds::PlacementChange;

@@ -30,11 +30,11 @@ use crate::{
 };
 
 /// Changes in one answer.
-const CHANGES_MAX: usize = 200;
+pub(crate) const CHANGES_MAX: usize = 200;
 /// Access keys in one answer.
 const KEYS_MAX: usize = 500;
 /// Bytes of changes in one answer, beside the first.
-const CHANGES_BYTES_MAX: usize = 768 << 10;
+pub(crate) const CHANGES_BYTES_MAX: usize = 768 << 10;
 /// Bytes of users' policies in one answer. A region asks for what is left out when it needs it.
 const USERS_BYTES_MAX: usize = 1 << 20;
 /// The longest that a question for changes is held.

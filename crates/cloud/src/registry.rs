@@ -18,6 +18,7 @@ use types::{AccountId, Actor, Clock, Features, InVain, Place, Random, RegionId, 
 
 use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
+    catch_up::UNFINISHED,
     chains::Chains,
     change::{Change, Draft, RowChange, RowNow},
     clients::Left,
@@ -157,6 +158,9 @@ impl Registry {
         }
         let fresh = state.last.is_none();
         let registry = Arc::new(Self::of(opening, state));
+        if registry.keeps() && registry.state.read().is_catching_up() {
+            registry.fall_behind(UNFINISHED);
+        }
         if registry.keeps() {
             match registry.fold().await {
                 // The next change does it, when there is room.
@@ -488,6 +492,8 @@ fn last_of_each(written: &[Written]) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
 mod actors_tests;
 #[cfg(test)]
 mod arrival_tests;
+#[cfg(test)]
+mod catch_up_tests;
 #[cfg(test)]
 mod chains_tests;
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Receipt {
         }
     }
 
-    fn is_made_with(&self, master: &MasterKey) -> bool {
+    pub(crate) fn is_made_with(&self, master: &MasterKey) -> bool {
         let own = Self::of(master, self.length, self.hash.clone());
         self.format == FORMAT && bool::from(own.mac.as_bytes().ct_eq(self.mac.as_bytes()))
     }
@@ -251,19 +251,26 @@ impl Registry {
             .then(|| format!("region {region} has another entry {number} than is here"))
     }
 
-    fn fall_behind(&self, why: &str) {
+    /// Nothing of it is missing any more.
+    pub(crate) fn goes_on(&self) {
+        *self.standing.behind.write() = None;
+        self.standing.is_behind.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn fall_behind(&self, why: &str) {
         let mut behind = self.standing.behind.write();
         if behind.is_none() {
             tracing::error!(
                 why,
                 "this registry was put back to an older state: its region changes nothing and \
-                 serves nothing. Stop it and restore the newest copy of its data folder"
+                 serves nothing. Stop it and run `dhow registry catch-up`, or restore the \
+                 newest copy of its data folder"
             );
             *behind = Some(format!(
                 "this registry was put back to an older state ({why}): its region changes nothing, \
                  since names and keys could be given twice, and serves nothing, since it does not \
-                 know which keys and placements hold. Stop it and restore the newest copy of its \
-                 data folder (docs/damage.md)"
+                 know which keys and placements hold. Stop it and run `dhow registry catch-up`, or \
+                 restore the newest copy of its data folder (docs/damage.md)"
             ));
             self.standing.is_behind.store(true, Ordering::SeqCst);
         }

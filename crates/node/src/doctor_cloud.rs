@@ -146,7 +146,8 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
             "registry",
             Level::Fail,
             "put back to an older state than other regions have: nothing is served here",
-            "in the registry's region, stop it and restore the newest copy of its data folder; \
+            "in the registry's region, stop it and run `dhow registry catch-up`, or restore the \
+             newest copy of its data folder; \
              elsewhere, see that the registry's region can be reached (docs/damage.md)",
         ));
     }

@@ -3,6 +3,7 @@
 
 mod acme;
 mod admin_api;
+mod catch_up;
 mod cloud_tasks;
 mod completeness;
 pub mod config;
@@ -30,6 +31,7 @@ mod run;
 pub mod scrub;
 mod sockets;
 mod sso;
+mod stopped;
 mod stored;
 mod sweeps;
 mod tls;
@@ -38,8 +40,9 @@ mod traces;
 mod why;
 
 pub use acme::AcmeConfig;
+pub use catch_up::{CatchUp, catch_up};
 pub use config_check::check_files;
 pub use proxies::Range;
-pub use region::recover_root_key;
 pub use run::{Ready, program, run, shown_secret};
+pub use stopped::recover_root_key;
 pub use tls::{Certificate, folder_of as folder_of_tls};

@@ -430,7 +430,7 @@ fn names(config: &Config, region: &RegionId, joined: bool) -> Vec<RegionId> {
         .collect()
 }
 
-fn clock(config: &Config) -> Arc<dyn Clock> {
+pub(crate) fn clock(config: &Config) -> Arc<dyn Clock> {
     match config.cloud.clock_ahead_ms {
         0 => Arc::new(SystemClock),
         ahead_ms => Arc::new(ShiftedClock { ahead_ms }),
@@ -636,7 +636,7 @@ async fn root_credentials(dir: &DataDir, registry: &Registry) -> Result<Credenti
     new_root_key(dir, registry, &account.id, "made at the first start").await
 }
 
-async fn new_root_key(
+pub(crate) async fn new_root_key(
     dir: &DataDir,
     registry: &Registry,
     account: &str,
@@ -661,57 +661,6 @@ async fn new_root_key(
         &serde_json::to_vec_pretty(&credentials)?,
     )?;
     Ok(credentials)
-}
-
-/// Makes a new root key on a data folder that is stopped, for whoever can administer no more. Who
-/// can write the folder could do anything to it already; the audit log has it as done by `system`.
-pub async fn recover_root_key(config: &Config) -> Result<Credentials, Failure> {
-    let dir = DataDir::new(&config.data);
-    dir.must_be_readable()?;
-    dir.must_be_of_one_region(|fleet| {
-        let keeper = dir.join(&fleet.keeper);
-        format!(
-            "name that of the registry's region: --data {}",
-            keeper.display()
-        )
-    })?;
-    if !dir.join("master.key").exists() {
-        return Err(Failure::new(format!(
-            "{} is no data folder of a region that has been started",
-            dir.path().display()
-        )));
-    }
-    let lock = dir.lock()?;
-    if Membership::read(&dir)?.is_some() {
-        return Err(Failure::new(format!(
-            "{} is the folder of a region that joined a cloud",
-            dir.path().display()
-        ))
-        .hint("keys are made in the registry's region: run this on its data folder"));
-    }
-    let owner = FolderOwner::read(&dir)?;
-    let region = owner.map_or_else(|| config.region.clone(), |owner| owner.region);
-    let random: Arc<dyn Random> = Arc::new(SystemRandom);
-    let (engine, upkeep) = open_engine(config, &dir)?;
-    let registry = Registry::open(Opening {
-        rows: Arc::new(IndexRows(Arc::clone(&engine.index))),
-        master: dir.master_key(&*random)?,
-        clock: clock(config),
-        random,
-        regions: vec![RegionId::new(&region)],
-        keeper: Keeper::Here,
-    })
-    .await?;
-    let root = registry.root_account().ok_or_else(|| {
-        Failure::new("the registry has no root account yet: start it with `dhow up`")
-    })?;
-    let made = new_root_key(&dir, &registry, &root.id, "made by dhow key recover").await;
-    drop(registry);
-    let closed = tokio::task::spawn_blocking(move || upkeep.close()).await;
-    let closed = closed.map_err(|e| Failure::new(format!("closing broke: {e}")))?;
-    closed.map_err(engine_failure::failure)?;
-    drop(lock);
-    made
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use self::{
 };
 use crate::{
     CloudError, MasterKey,
+    catch_up::CatchUpRecord,
     chains::{Folded, HeadRow, LinkRow},
     change::{Change, RowChange, RowNow},
     introduce::Served,
@@ -105,6 +106,8 @@ kinds! {
         token_keys: TokenKeyRecord,
         /// What the keeper said that it had sent, where the registry is followed.
         receipt: Receipt,
+        /// Whether entries were taken over from another region, where the registry is kept.
+        catch_up: CatchUpRecord,
         /// How many entries of the log are in the chains, where the registry is kept.
         chained: Folded,
         /// The last entry of the audit log.

@@ -11,7 +11,7 @@ use super::*;
 use crate::{AccountKind, Ask, IndexRows, standing::Receipt};
 
 /// The keeper's rows as they are now, for another start.
-async fn backup(registry: &Registry) -> Arc<dyn Index> {
+pub(super) async fn backup(registry: &Registry) -> Arc<dyn Index> {
     let rows = registry.rows.page("", "", 10_000).await.unwrap();
     let index: Arc<dyn Index> = Memory::new();
     let copy = IndexRows(Arc::clone(&index));
@@ -114,7 +114,7 @@ async fn a_word_without_a_receipt_and_a_region_that_is_away_stop_nothing() {
 
 impl Cloud {
     /// Follows until the second region has the keeper's receipt for all that it has.
-    async fn receipt(&self) {
+    pub(super) async fn receipt(&self) {
         let following = tokio::spawn(Arc::clone(&self.second).follow());
         let length = *self.keeper.watch().borrow();
         let has = |registry: &Registry| {

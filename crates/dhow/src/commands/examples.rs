@@ -55,6 +55,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("key enable", &["dhow key enable DHOWEXAMPLEKEY"]),
     ("key delete", &["dhow key delete DHOWEXAMPLEKEY"]),
     ("key recover", &["dhow key recover --data /srv/dhow"]),
+    (
+        "registry catch-up",
+        &[
+            "dhow registry catch-up --data /srv/dhow --dry-run",
+            "dhow registry catch-up --data /srv/dhow",
+        ],
+    ),
     ("user list", &["dhow user list --account acme"]),
     ("user delete", &["dhow user delete --account acme anna"]),
     (

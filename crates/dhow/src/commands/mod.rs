@@ -7,6 +7,7 @@ mod doctor;
 mod env;
 mod examples;
 mod key;
+mod registry;
 mod scrub;
 mod up;
 
@@ -79,6 +80,8 @@ enum Command {
     Audit(cli::Audit),
     #[command(subcommand)]
     Residency(cli::Residency),
+    #[command(subcommand)]
+    Registry(registry::Registry),
     /// Measure an S3 endpoint: puts, gets, heads, lists, deletes, or a mix of them.
     Bench(BenchCommand),
     #[command(subcommand)]
@@ -123,6 +126,7 @@ impl Cli {
             Command::Scrub(scrub) => scrub.run(),
             Command::Audit(audit) => audit.run(),
             Command::Residency(residency) => residency.run(),
+            Command::Registry(registry) => registry.run(),
             Command::Bench(BenchCommand { args }) => {
                 let report = bench::run(&args).map_err(|e| Failure::new(e.to_string()))?;
                 if args.json {

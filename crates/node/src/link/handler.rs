@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloud::{Ask, RegionStatus, RegistryAnswer};
+use cloud::{Ask, LogAsk, RegionStatus, RegistryAnswer};
 use gateway::Gateway;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -30,6 +30,8 @@ const RESIDENCY_ROOM: usize = 4 << 20;
 const REACH_ROOM: usize = 16 << 10;
 /// The same for saying why a request is allowed or refused.
 const WHY_ROOM: usize = 256 << 10;
+/// The same for a page of the audit log.
+const LOG_ROOM: usize = 4 << 20;
 /// How long a region waits for the answer that it may not ask this.
 const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 
@@ -101,10 +103,10 @@ impl PeerHandler {
 
     /// A region that knows that its record is old answers nothing by it: neither keys nor deeds,
     /// nor who is a region. It still takes statements of starts and questions to the registry, by
-    /// which it learns how it stands.
+    /// which it learns how it stands, and sends the registry's region its own log back.
     fn may_answer(&self, path: &str) -> Result<(), (StatusCode, String)> {
         match self.region.neighbours.doubt_of_registry() {
-            Some(why) if path != paths::START && path != paths::REGISTRY => {
+            Some(why) if ![paths::START, paths::REGISTRY, paths::LOG].contains(&path) => {
                 Err((StatusCode::SERVICE_UNAVAILABLE, why))
             }
             _ => Ok(()),
@@ -187,6 +189,7 @@ impl PeerHandler {
                 Ok(held.full(digest.into()))
             }
             (&Method::POST, paths::WHY) => self.why(from, room, request).await,
+            (&Method::POST, paths::LOG) => self.log(from, room, request).await,
             (_, path) if path.starts_with(paths::PASS) => self.passed(from, room, request).await,
             _ => Err((
                 StatusCode::NOT_FOUND,
@@ -283,6 +286,20 @@ impl PeerHandler {
         match judged.len() <= held.bytes() {
             true => Ok(held.full(judged.into())),
             false => Ok(ok(judged)),
+        }
+    }
+
+    /// A page of the audit log, for the registry's region: it was put back to an older state.
+    async fn log(&self, from: &RegionId, room: &Room, request: Request<Incoming>) -> Answer {
+        let (asked, _asking) = read(room, request).await?;
+        let ask: LogAsk = serde_json::from_slice(&asked).map_err(bad)?;
+        let held = room.take(Kind::Answer, LOG_ROOM).await.map_err(busy)?;
+        let page = self.region.registry.log_page(from, &ask).await;
+        let page = page.map_err(|e| (StatusCode::FORBIDDEN, e.to_string()))?;
+        let page = serde_json::to_vec(&page).map_err(bad)?;
+        match page.len() <= held.bytes() {
+            true => Ok(held.full(page.into())),
+            false => Ok(ok(page)),
         }
     }
 

@@ -50,6 +50,8 @@ pub mod paths {
     pub const REACH: &str = "/dhow/v1/reach";
     /// Why the other side, a bucket's home, allows or refuses a request.
     pub const WHY: &str = "/dhow/v1/why";
+    /// The audit log as the other side has it, for the registry's region.
+    pub const LOG: &str = "/dhow/v1/log";
     /// Requests of customers that another region answers.
     pub const PASS: &str = "/dhow/v1/pass";
 }
