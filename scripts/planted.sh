@@ -60,6 +60,8 @@ bugs=(
   "old-rows-taken-for-new|cloud|catch_up_tests::p7_accounts"
   "log-for-any-region|cloud|catch_up_tests::p15_the_log"
   "answers-of-any-length|cloud|long_answers_tests::"
+  "changes-of-any-length|cloud|long_answers_tests::p11_a_change_that_no_region"
+  "keys-of-any-number|cloud|long_answers_tests::p11_an_account_with"
   "answered-before-it-arrived|cloud|arrival_tests::"
   "late-regions-delay-all|cloud|arrival_tests::a_region_that_was_late"
   "heard-of-what-is-not-there|cloud|evil_tests::p5_nobody_has_heard"

@@ -49,6 +49,14 @@ impl RowChange {
             now: RowNow::Removed,
         }
     }
+    fn bytes(&self) -> usize {
+        self.key.len()
+            + match &self.now {
+                RowNow::Value(text) | RowNow::Hidden(text) => text.len(),
+                RowNow::Removed => 0,
+            }
+    }
+
     /// As the audit log and other regions may see it.
     fn shown(&self) -> Self {
         match &self.now {
@@ -65,6 +73,12 @@ impl RowChange {
 fn is_secret(key: &str) -> bool {
     Kind::of_key(key).map_or(true, |(kind, _)| kind.secret)
 }
+
+/// Bytes of one change as it is kept, in JSON: as many as a row of every engine may have, far fewer
+/// than an answer between regions.
+pub(crate) const CHANGE_BYTES_MAX: usize = store::VALUE_BYTES_MAX;
+/// What a change has beside its rows and texts: hashes, numbers, names of fields.
+const FRAME_BYTES: usize = 600;
 
 /// A change, as it is kept (`e/<20 digits>`) and as other regions get it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,12 +120,45 @@ impl Draft {
             rows: self.rows.iter().map(RowChange::shown).collect(),
         })
     }
+
+    /// Refuses a change that no region could receive: nothing behind it would reach any of them.
+    ///
+    /// # Errors
+    /// [`CloudError::Limit`].
+    pub(crate) fn fits(&self) -> Result<(), CloudError> {
+        let rows: Vec<_> = self.rows.iter().map(RowChange::shown).collect();
+        let texts = [
+            self.actor.to_string(),
+            self.subject.clone(),
+            self.detail.to_string(),
+        ];
+        let written = serde_json::to_vec(&(rows, texts));
+        let written = written.map_err(|e| CloudError::Record(e.to_string()))?;
+        let bytes = written.len() + FRAME_BYTES;
+        match bytes <= CHANGE_BYTES_MAX || types::planted("changes-of-any-length") {
+            true => Ok(()),
+            false => Err(CloudError::Limit(format!(
+                "this change ({} of {}) would have {bytes} bytes, and one has {CHANGE_BYTES_MAX} at \
+                 most: no other region could receive it, nor any change after it",
+                self.action,
+                types::text::shown(&self.subject, 64),
+            ))),
+        }
+    }
 }
 
 impl Change {
     /// Whether this follows `last` and its rows are those that its entry speaks of.
     pub(crate) fn check(&self, last: Option<&Entry>) -> Result<(), CloudError> {
         let wrong = |why: String| CloudError::History(self.entry.number, why);
+        let bytes = self.bytes();
+        if bytes > CHANGE_BYTES_MAX {
+            return Err(CloudError::Limit(format!(
+                "entry {} of the audit log has {bytes} bytes with its rows, and {CHANGE_BYTES_MAX} \
+                 are taken over at most",
+                self.entry.number
+            )));
+        }
         let mut chain = last.map_or_else(Verifier::new, |last| Verifier::after(last.head()));
         chain.push(&self.entry).map_err(|e| wrong(e.to_string()))?;
         if last.is_some_and(|last| last.at_ms > self.entry.at_ms) {
@@ -129,17 +176,13 @@ impl Change {
 impl Change {
     /// About how long it is: its texts.
     pub(crate) fn bytes(&self) -> usize {
-        let row = |row: &RowChange| match &row.now {
-            RowNow::Value(text) | RowNow::Hidden(text) => row.key.len() + text.len(),
-            RowNow::Removed => row.key.len(),
-        };
         let Entry {
             actor,
             subject,
             detail,
             ..
         } = &self.entry;
-        let rows: usize = self.rows.iter().map(row).sum();
+        let rows: usize = self.rows.iter().map(RowChange::bytes).sum();
         rows + actor.len() + subject.len() + detail.len()
     }
 

@@ -4,6 +4,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use ::follow::{Backoff, Follow, Step};
+use store::StoreError;
 use types::{RegionId, Timestamp, features::ROLES};
 
 use crate::{
@@ -23,6 +24,8 @@ const WAIT: Duration = Duration::from_secs(20);
 /// After a failure.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// After an answer that is longer than any may be: it would come again.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
 /// All signing keys are fetched anew this often, so that those of the next days are always there.
 const KEYS_EVERY_MS: u64 = 6 * 3_600_000;
 /// How long the author of a change waits until it has arrived here.
@@ -34,6 +37,8 @@ struct Following {
     upstream: Arc<dyn Upstream>,
     /// When all keys were last fetched.
     keys_at: Option<Timestamp>,
+    /// The last answer was longer than any may be.
+    was_long: bool,
 }
 
 impl Follow for Following {
@@ -45,8 +50,16 @@ impl Follow for Following {
     }
 
     async fn step(&mut self, (): &mut ()) -> Result<Step, CloudError> {
+        if std::mem::take(&mut self.was_long) {
+            tokio::time::sleep(LONG_PAUSE).await;
+        }
         let (registry, keys_at) = (&self.registry, &mut self.keys_at);
-        registry.follow_once(&*self.upstream, keys_at).await?;
+        let followed = registry.follow_once(&*self.upstream, keys_at).await;
+        self.was_long = matches!(
+            followed,
+            Err(CloudError::Limit(_) | CloudError::Store(StoreError::Invalid(_)))
+        );
+        followed?;
         Ok(Step::Moved)
     }
 
@@ -66,6 +79,7 @@ impl Registry {
             registry: self,
             upstream,
             keys_at: None,
+            was_long: false,
         };
         ::follow::run(following, backoff).await;
     }

@@ -20,7 +20,7 @@ use crate::{
     },
     principals::SentRole,
     proving::Question,
-    room::Room,
+    room::{Room, Rooms},
     sessions::keys::SentTokenKey,
     standing::Receipt,
     state::State,
@@ -451,8 +451,8 @@ impl Registry {
         let receipt = self.receipt(&state);
         let mut served = Served::by(&state, to, self.own());
         let mut told_owners = HashSet::new();
-        let mut room = Room(USERS_BYTES_MAX);
-        let mut told = |change: Change, room: &mut Room| {
+        let mut room = Rooms::of_changes(USERS_BYTES_MAX);
+        let mut told = |change: Change, room: &mut Rooms| {
             let found = concerned(&state, &mut served, &mut told_owners, &change);
             let keys = found.keys.iter();
             let keys = keys.filter_map(|id| self.derive_for(&state, id, to));
@@ -460,7 +460,7 @@ impl Registry {
             let keys = keys.filter(|keys| room.takes(keys)).collect();
             let roles = found.roles.iter();
             let roles = roles.filter_map(|id| state.role_for(id, to));
-            let roles = roles.filter(|role| room.has(role.role.bytes()));
+            let roles = roles.filter(|role| room.users.has(role.role.bytes()));
             SentChange {
                 keys,
                 roles: roles.collect(),
@@ -476,16 +476,16 @@ impl Registry {
                 None => {}
             }
             bytes += change.bytes();
-            let left = room.0;
+            let left = room.left();
             let one = told(change, &mut room);
             // What does not fit comes with the next answer, unless it is the first.
-            let fits = bytes <= CHANGES_BYTES_MAX && room.0 > 0;
+            let fits = bytes <= CHANGES_BYTES_MAX && room.left() > 0;
             let fits = fits || types::planted("answers-of-any-length");
             if !fits && !sent.is_empty() {
                 break;
             }
             sent.push(one);
-            if left > 0 && room.0 == 0 {
+            if left > 0 && room.left() == 0 {
                 break;
             }
         }

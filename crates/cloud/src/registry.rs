@@ -349,6 +349,7 @@ impl Registry {
         }
         self.keeps_pace(&draft)?;
         self.may_change()?;
+        draft.fits()?;
         // Whatever keeps it from being written.
         self.withdraw_first(&draft.rows);
         let rows: Vec<String> = draft.rows.iter().map(|row| row.key.clone()).collect();

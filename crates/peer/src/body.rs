@@ -9,6 +9,9 @@ use tokio::time::timeout;
 
 use crate::PeerError;
 
+/// Who is named where a body is longer than it may be.
+pub(crate) const LONG_SENDER: &str = "the sender of a body that is too long";
+
 /// What went wrong inside a body that somebody else makes.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 /// A body of any making.
@@ -75,7 +78,7 @@ where
             bytes = bytes.saturating_add(data.len());
             if bytes > limit {
                 return Err(PeerError::Protocol {
-                    peer: "the sender of a body".to_owned(),
+                    peer: LONG_SENDER.to_owned(),
                     reason: format!("more than {limit} bytes"),
                 });
             }

@@ -49,6 +49,11 @@ pub enum PeerError {
 }
 
 impl PeerError {
+    /// Whether a body was longer than it may be: the same request would bring the same.
+    pub fn is_too_long(&self) -> bool {
+        matches!(self, Self::Protocol { peer, .. } if peer == crate::body::LONG_SENDER)
+    }
+
     /// Whether the same request may succeed later although nobody changes anything.
     pub fn is_transient(&self) -> bool {
         match self {

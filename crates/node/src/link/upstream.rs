@@ -14,7 +14,8 @@ use types::{Clock, RegionId, deed::BoxFuture};
 
 use super::{Link, paths, wrong};
 
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Far more than the registry sends: `cloud::link` has what an answer is made of.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(35);
 /// How often a region looks whether its certificate is to be renewed; more often when they live
 /// for less than ten minutes.
@@ -58,7 +59,10 @@ impl PeerUpstream {
         let answer = answer.map_err(|e| unavailable(&e))?;
         let status = answer.status();
         let body = collect(answer.into_body(), ANSWER_BYTES_MAX, PATIENCE).await;
-        let body = body.map_err(|e| unavailable(&e))?;
+        let body = body.map_err(|e| match e.is_too_long() {
+            true => CloudError::Limit(format!("an answer of the registry: {e}")),
+            false => unavailable(&e),
+        })?;
         match status.is_success() {
             true => Ok(body),
             false => Err(CloudError::Refused(types::text::of_peer(&body))),
