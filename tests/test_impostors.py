@@ -1,9 +1,11 @@
 """Somebody who has what is not theirs: a signed request that was seen, the files of a region, a
 certificate with which other addresses are announced, a file of keys from elsewhere."""
 
+import datetime
 import hashlib
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -35,14 +37,17 @@ def cloud(tmp_path):
 class Recorded:
     """A signed request to the admin API as it is on the wire, to be sent as often as one likes."""
 
-    def __init__(self, cloud, method, path, body=None, nonce=None, to=None):
+    def __init__(self, cloud, method, path, body=None, nonce=None, to=None, ago=0):
         self.body = b"" if body is None else json.dumps(body).encode()
         self.method, self.target = method, "/-/admin/v1/" + path
         to = to or host(cloud.info["admin"])
         signer = Client(to, cloud.region, cloud.access_key, cloud.secret_key)
         more = {"x-dhow-nonce": nonce} if nonce else None
         payload = hashlib.sha256(self.body).hexdigest()
-        self.headers = signer.headers(method, self.target, headers=more, payload=payload)
+        now = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=ago)
+        # Without one it is as programs sign that know nothing of it.
+        signer.nonces = nonce is not False
+        self.headers = signer.headers(method, self.target, headers=more, payload=payload, now=now)
 
     def send(self, cloud, body=None, **headers):
         connection = http.client.HTTPConnection(host(cloud.info["admin"]), timeout=30)
@@ -71,9 +76,6 @@ def test_a_signed_admin_request_changes_something_once(cloud):
     assert other.send(cloud, **{"x-dhow-nonce": "2"})[0] == 403
     assert other.send(cloud, body=b'{"name": "bogus"}')[0] == 400
     assert other.send(cloud)[0] == 200
-    # What reads may be sent again.
-    read = Recorded(cloud, "GET", "accounts")
-    assert read.send(cloud)[0] == read.send(cloud)[0] == 200
     # The same command twice is two requests.
     account = cloud.cli_json("account", "create", "holder", "--json")["id"]
     for _ in range(2):
@@ -94,6 +96,39 @@ def test_a_signed_admin_request_changes_something_once(cloud):
     made.headers = signer.headers("POST", made.target,
                                   payload=hashlib.sha256(made.body).hexdigest())
     assert made.send(cloud)[0] == 403
+
+
+def test_a_signed_read_of_the_admin_api_is_answered_once(cloud):
+    """Whoever saw it reads nothing with it; programs that sign by the second may ask twice in one."""
+    read = Recorded(cloud, "GET", "accounts", nonce="one")
+    assert read.send(cloud)[0] == 200
+    for _ in range(3):
+        status, why = read.send(cloud)
+        assert status == 409 and "answered before" in why, (status, why)
+    assert Recorded(cloud, "GET", "accounts", nonce="two").send(cloud)[0] == 200
+    # Without the nonce it is another request, which nobody signed.
+    stripped = Recorded(cloud, "GET", "accounts", nonce="three")
+    del stripped.headers["x-dhow-nonce"]
+    assert stripped.send(cloud)[0] == 403
+    plain = Recorded(cloud, "GET", "accounts", nonce=False)
+    assert "x-dhow-nonce" not in plain.headers["authorization"]
+    assert plain.send(cloud)[0] == plain.send(cloud)[0] == 200
+    # A nonce that was added on the way makes no other request of it.
+    assert plain.send(cloud, **{"x-dhow-nonce": os.urandom(4).hex()})[0] == 403
+    deadline = time.monotonic() + 30
+    while (again := plain.send(cloud))[0] == 200:
+        assert time.monotonic() < deadline, "it is answered again and again"
+        time.sleep(0.2)
+    assert again[0] == 409 and "answered before" in again[1], again
+    # Nor does a restart, once there is some time between.
+    old = Recorded(cloud, "GET", "accounts", nonce="old", ago=60, to=NAME)
+    assert old.send(cloud)[0] in (200, 409)
+    cloud.kill()
+    cloud.start()
+    status, why = old.send(cloud)
+    assert status == 409 and "before this region started" in why, (status, why)
+    assert Recorded(cloud, "GET", "accounts").send(cloud)[0] == 200
+    assert names(cloud)
 
 
 def test_a_request_that_was_signed_for_another_host_is_not_done(cloud):

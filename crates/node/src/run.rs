@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     acme::Issuing,
-    admin_api::{Admin, Drains, Seen},
+    admin_api::{Admin, Drains, Reads, Seen},
     cloud_tasks as cloud,
     config::{Config, Durability},
     console_listener::{self, Within},
@@ -264,6 +264,7 @@ fn admin_of(
         scrub: Arc::new(ScrubJob::default()),
         forms,
         seen,
+        reads: Reads::new(region.clock.now()),
         drains: Arc::new(Drains::open(&region.dir)),
         hosts,
         looking: Arc::default(),

@@ -17,6 +17,7 @@ mod hints;
 mod identities;
 mod leaving;
 mod promoting;
+mod reads;
 mod regions;
 mod residency;
 mod scrubbing;
@@ -42,21 +43,23 @@ use admin::{
 use bytes::Bytes;
 use cloud::{Introduced, KeyStatus, RegionStatus, grants::Role};
 use gateway::{Hosts, SmallLimits, serve_small};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use listener::Listener;
 use serde_json::{Value, json};
-use types::{Actor, RegionId};
+use types::{Actor, RegionId, Timestamp};
 
 use self::{
     answers::{bad, refused, unknown},
     call::{Call, Sender},
     identities::{takes_away, tightens},
+    reads::{Read, signs_nonce},
     seen::Signed as SignedOnce,
 };
 pub use self::{
     draining::Drains,
+    reads::Reads,
     seen::{Seen, Signed as SignedChange},
 };
 use crate::{iam_forms::IamForms, region::Region, scrub::ScrubJob};
@@ -76,6 +79,8 @@ pub struct Admin {
     pub forms: Arc<IamForms>,
     /// Signatures that changed something.
     pub seen: Arc<Seen>,
+    /// Signatures that read something.
+    pub reads: Reads,
     /// How far drains are.
     pub drains: Arc<Drains>,
     /// The names of its listener.
@@ -132,7 +137,12 @@ impl Admin {
 
     async fn act(&self, request: Request<Incoming>, from: Option<IpAddr>) -> Answer {
         let (parts, body) = request.into_parts();
-        let (payload, signature, sender) = self.authorize(&parts, from).await?;
+        let Signature {
+            payload,
+            text: signature,
+            at,
+            sender,
+        } = self.authorize(&parts, from).await?;
         let read = Limited::new(body, BODY_BYTES_MAX).collect();
         let body = tokio::time::timeout(BODY_WAIT, read)
             .await
@@ -145,7 +155,7 @@ impl Admin {
         // The body may have taken its time, in which the key was disabled or deleted.
         let sender = match body.is_empty() {
             true => sender,
-            false => self.authorize(&parts, from).await?.2,
+            false => self.authorize(&parts, from).await?.sender,
         };
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
         let (operation, id) = route(parts.method.as_str(), path).ok_or_else(unknown)?;
@@ -172,9 +182,21 @@ impl Admin {
         }
         // Before anything else is looked at; how far the right reaches is for each operation.
         call.may_at_all()?;
-        if operation.method != "GET" {
-            let tightens = tightens(operation.op, &call);
-            self.take_once(signature, &call, tightens).await?;
+        match operation.method {
+            "GET" => {
+                let read = Read {
+                    signature: &signature,
+                    account: &call.account,
+                    root: call.role == Role::CloudOperator,
+                    has_nonce: signs_nonce(&parts.headers),
+                    at,
+                };
+                self.reads.take(&read, self.region.clock.now())?;
+            }
+            _ => {
+                let tightens = tightens(operation.op, &call);
+                self.take_once(signature, &call, tightens).await?;
+            }
         }
         let answer = self.perform(operation.op, &call, id).await?;
         match takes_away(operation.op, &call) {
@@ -280,13 +302,12 @@ impl Admin {
         }
     }
 
-    /// The sender must hold an active key. Returns the digest that the body must have, the
-    /// signature, and whose key it is.
+    /// The sender must hold an active key.
     async fn authorize(
         &self,
         parts: &http::request::Parts,
         from: Option<IpAddr>,
-    ) -> Result<(String, String, Sender), Refused> {
+    ) -> Result<Signature, Refused> {
         let query = parts.uri.query();
         let auth = AuthType::of(&parts.method, &parts.headers, query);
         let auth = auth.map_err(|e| denied(e.to_string()))?;
@@ -345,12 +366,35 @@ impl Admin {
         if !matches!(verified.payload, PayloadMode::Sha256(_)) {
             return Err(denied("the body must be signed".into()));
         }
-        let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+        Signature::of(&parts.headers, verified.at.unwrap_or_default(), sender)
+    }
+}
+
+/// What was verified of a request before its body was read.
+struct Signature {
+    /// The digest that the body must have.
+    payload: String,
+    /// As it was sent.
+    text: String,
+    /// The time that was signed.
+    at: Timestamp,
+    /// Whose key it is.
+    sender: Sender,
+}
+
+impl Signature {
+    /// Of a request that was verified.
+    fn of(headers: &HeaderMap, at: Timestamp, sender: Sender) -> Result<Self, Refused> {
+        let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
         let claimed = header("x-amz-content-sha256").unwrap_or_default();
         let signature = header("authorization").unwrap_or_default();
         let signature = SignedHeader::parse_for(signature, Service::Admin).map_err(unverified)?;
-        let digest = claimed.to_ascii_lowercase();
-        Ok((digest, signature.signature.to_owned(), sender))
+        Ok(Self {
+            payload: claimed.to_ascii_lowercase(),
+            text: signature.signature.to_owned(),
+            at,
+            sender,
+        })
     }
 }
 
