@@ -23,6 +23,7 @@ bugs=(
   "wall-clock-order|regions|follow::the_last_write"
   "one-clock-for-all-buckets|objects|hlc::"
   "stamps-unbounded|regions|stamps::"
+  "stamps-unbounded|seeds|versions_years"
   "removals-without-an-epoch|regions|forged::"
   "removals-off-the-record|regions|forged::"
   "cursor-before-apply|regions|follow::what_could_not_be_fetched"

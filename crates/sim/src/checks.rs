@@ -23,14 +23,14 @@ use crate::{
 /// has the later time.
 const APART: Duration = Duration::from_secs(5);
 
-type Versions = BTreeMap<(String, String), Shipped>;
+pub(crate) type Versions = BTreeMap<(String, String), Shipped>;
 
 fn system(deed: &Arc<BucketDeed>, action: Action) -> Permit {
     authorize_system(SystemReason::Recovery, action, deed)
 }
 
 /// All versions that a region holds.
-async fn versions(node: &Node, deed: &Arc<BucketDeed>) -> Option<Versions> {
+pub(crate) async fn versions(node: &Node, deed: &Arc<BucketDeed>) -> Option<Versions> {
     versions_of(&*node.objects()?, deed).await
 }
 

@@ -18,8 +18,8 @@ use objects::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use types::{
-    AccessKeyId, Body, BodyError, BucketDeed, BucketName, ObjectKey, Place, Random, SeededRandom,
-    body::NextChunk,
+    AccessKeyId, Body, BodyError, BucketDeed, BucketName, ObjectKey, Place, Random, RegionId,
+    SeededRandom, body::NextChunk,
 };
 
 use crate::{
@@ -98,7 +98,7 @@ impl History {
 }
 
 /// A body in small pieces.
-struct Pieces(VecDeque<Bytes>);
+pub(crate) struct Pieces(VecDeque<Bytes>);
 
 impl Body for Pieces {
     fn next(&mut self) -> NextChunk<'_> {
@@ -110,7 +110,7 @@ impl Body for Pieces {
     }
 }
 
-fn pieces(mut content: Bytes) -> Pieces {
+pub(crate) fn pieces(mut content: Bytes) -> Pieces {
     let mut all = VecDeque::new();
     while !content.is_empty() {
         all.push_back(content.split_to(PIECE.min(content.len())));
@@ -132,10 +132,10 @@ fn identity() -> Identity {
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a client asks for.
-struct Asked<'a> {
-    action: Action,
-    key: Option<(&'a ObjectKey, Option<DisplayVersion>)>,
-    conditional: bool,
+pub(crate) struct Asked<'a> {
+    pub(crate) action: Action,
+    pub(crate) key: Option<(&'a ObjectKey, Option<DisplayVersion>)>,
+    pub(crate) conditional: bool,
 }
 
 impl Asked<'_> {
@@ -146,6 +146,11 @@ impl Asked<'_> {
             key: None,
             conditional: false,
         }
+    }
+
+    /// What a bucket's home says to it, if this region is that.
+    pub(crate) fn at_home(&self, deed: &Arc<BucketDeed>, here: &RegionId) -> Option<Permit> {
+        self.of(deed, &place(here), &Via::Client).ok()
     }
 
     /// What a region says to it.

@@ -7,10 +7,10 @@
 //! minute takes milliseconds, and the same seed is the same run to the last event.
 //!
 //! Clients put, replace, delete, tag and read; regions crash, are cut off, have wrong clocks, get
-//! and lose replicas, and lose their homes; in a scenario of its own, folders are put back to an
-//! older state, emptied, or started twice. The checks know nothing of how any of it works: they
-//! compare what clients were answered with what all regions hold in the end, and watch what leaves
-//! which region when.
+//! and lose replicas, and lose their homes; in scenarios of their own, folders are put back to an
+//! older state, emptied, or started twice, and a region sends versions years ahead of their time.
+//! The checks know nothing of how any of it works: they compare what clients were answered with
+//! what all regions hold in the end, and watch what leaves which region when.
 //!
 //! Invariant: for tests only; nothing ships with it.
 
@@ -19,6 +19,7 @@ mod clients;
 mod disk;
 mod leases;
 mod net;
+mod poison;
 mod registry;
 mod starts;
 mod trace;

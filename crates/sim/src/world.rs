@@ -23,19 +23,20 @@ use crate::{
     disk::{Process, used_by},
     leases,
     net::{Net, Way},
+    poison,
     registry::{KEEPER, PROMISE, Registry, View},
     starts::{Disks, Folder, Started},
     trace::Trace,
 };
 
 /// When a run begins.
-const BEGIN_MS: u64 = 1_800_000_000_000;
+pub const BEGIN_MS: u64 = 1_800_000_000_000;
 /// How long clients work and things go wrong.
 const WORK: Duration = Duration::from_secs(40);
 /// How long regions may take to become equal once all works again.
 const SETTLE: Duration = Duration::from_secs(400);
 /// The home at first, and two replicas.
-const REGIONS: [&str; 3] = ["one", "two", "three"];
+pub const REGIONS: [&str; 3] = ["one", "two", "three"];
 
 /// The account that owns all buckets.
 pub fn owner() -> AccountId {
@@ -82,6 +83,8 @@ pub enum Scenario {
     Ordinary,
     /// Folders are put back to an older state, emptied, and started twice as well.
     PutBack,
+    /// A region sends versions that are years ahead of their time, in a bucket of its own.
+    Poisoned,
 }
 
 /// A region: what stays, and what runs unless it is down.
@@ -197,6 +200,11 @@ fn world(seed: u64, scenario: Scenario) -> Arc<World> {
     let trace = Arc::new(Trace::new());
     let random = SeededRandom::new(seed);
     let deeds = deeds(&random);
+    let buckets = deeds.iter().map(|d| d.name.clone()).collect();
+    let deeds = match scenario {
+        Scenario::Poisoned => [deeds, vec![poison::deed()]].concat(),
+        Scenario::Ordinary | Scenario::PutBack => deeds,
+    };
     let mut regions = REGIONS.map(RegionId::new).to_vec();
     regions.push(RegionId::new(KEEPER));
     let net = Net::new(&regions, &random, Arc::clone(&trace));
@@ -225,7 +233,7 @@ fn world(seed: u64, scenario: Scenario) -> Arc<World> {
         nodes,
         net,
         trace,
-        buckets: deeds.iter().map(|d| d.name.clone()).collect(),
+        buckets,
         seats: leases::Seats::default(),
         history: clients::History::default(),
         disks: Disks::default(),
@@ -258,6 +266,11 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
     }));
     let watching = checks::watch_status(Arc::clone(&world), until);
     working.push(tokio::spawn(watching));
+    if scenario == Scenario::Poisoned {
+        let random = SeededRandom::new(world.random.next_u64());
+        let making = poison::work(Arc::clone(&world), random, until);
+        working.push(tokio::spawn(making));
+    }
     world.go_wrong(until).await;
     for one in working {
         one.await.expect("neither a client nor the watch panics");
@@ -267,6 +280,9 @@ async fn simulate(seed: u64, scenario: Scenario) -> Outcome {
     let mut findings = checks::settled(&world, Instant::now() + SETTLE).await;
     findings.extend(checks::all(&world).await);
     findings.extend(leases::one_decides(&world));
+    if scenario == Scenario::Poisoned {
+        findings.extend(poison::findings(&world).await);
+    }
     Outcome {
         hash: world.trace.hash(),
         tail: world.trace.tail(),
@@ -293,7 +309,7 @@ impl World {
             .await;
         self.net.up(&node.id, running.replication.source());
         node.view.up.store(true, Ordering::SeqCst);
-        if self.scenario != Scenario::Ordinary {
+        if self.scenario == Scenario::PutBack {
             node.view.serves.store(false, Ordering::SeqCst);
             let status = running.replication.status();
             let at = node.clock.now();

@@ -9,6 +9,8 @@ use sim::Scenario;
 const SEEDS: u64 = 200;
 /// Of folders that are put back.
 const PUT_BACK: u64 = 16;
+/// Of versions that are ahead of their time.
+const POISONED: u64 = 12;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().and_then(|text| text.parse().ok())
@@ -94,6 +96,11 @@ fn the_same_seed_is_the_same_run() {
         assert!(a.findings.is_empty(), "seed {seed}: {:?}", a.findings);
         assert_eq!(a.hash, b.hash, "seed {seed}");
     }
+}
+
+#[test]
+fn versions_years_ahead_of_their_time() {
+    check_all(&more(POISONED), Scenario::Poisoned);
 }
 
 #[test]

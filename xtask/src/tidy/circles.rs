@@ -40,7 +40,10 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ),
     ("replication", &["promises", "seats"]),
     ("sim", &["net", "registry"]),
-    ("sim", &["checks", "clients", "leases", "starts", "world"]),
+    (
+        "sim",
+        &["checks", "clients", "leases", "poison", "starts", "world"],
+    ),
     (
         "store",
         &[
