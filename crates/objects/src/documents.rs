@@ -3,9 +3,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use access::{Action, BucketAccess, Ownership, Permit, PublicAccessBlock};
+use access::{Action, BucketAccess, Permit, PublicAccessBlock};
 use parking_lot::RwLock;
-use store::{Batch, Guard, PartitionId, RowVersion, ScanRange, StoreError};
+use store::{Batch, Guard, PartitionId, ScanRange, StoreError};
 use types::{BucketDeed, BucketId, Holding, VersionId};
 
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
     cors::Cors,
     owned::owned,
     records::{
-        Cause, Document, DocumentKind, Documents, Effect, StoredPolicy, decode_bucket_list, kind_of,
+        Cause, Document, DocumentKind, Documents, Effect, Stored, StoredPolicy, block,
+        decode_bucket_list, kind_of, may_set, ownership,
     },
     rows,
 };
@@ -131,10 +132,7 @@ impl Objects {
     }
 
     /// The documents as they are stored, with the versions of their rows.
-    async fn stored_documents(
-        &self,
-        partition: PartitionId,
-    ) -> Result<HashMap<DocumentKind, (RowVersion, Document)>> {
+    async fn stored_documents(&self, partition: PartitionId) -> Result<Stored> {
         let range = ScanRange::prefix(rows::DOCUMENT);
         let index = &self.engine.index;
         let found = index.scan(partition, range, DocumentKind::rows().len() + 1);
@@ -187,7 +185,7 @@ impl Objects {
             )));
         }
         let new = (kind, bytes.as_ref());
-        let public = is_public(deed, new);
+        let public = bytes.as_ref().is_some_and(|b| (row.checks.public)(deed, b));
         let changed = self.change_documents(deed, |before| {
             self.may_decide(deed)?;
             may_set(deed, before, new, (public, account_block))?;
@@ -301,78 +299,3 @@ impl Objects {
         self.next_version(deed, believed)
     }
 }
-
-/// The public access block: all of it where it was never set, none where it was deleted.
-fn block(document: Option<&Document>) -> PublicAccessBlock {
-    match document.map(|document| &document.bytes) {
-        None => PublicAccessBlock::ALL,
-        Some(None) => PublicAccessBlock::NONE,
-        Some(Some(bytes)) => PublicAccessBlock::of_byte(bytes.first().copied()),
-    }
-}
-
-/// Whether a document as it is to be stored lets the public in.
-fn is_public(deed: &BucketDeed, (kind, bytes): (DocumentKind, Option<&Arc<[u8]>>)) -> bool {
-    let Some(bytes) = bytes else {
-        return false;
-    };
-    match kind {
-        DocumentKind::Policy => StoredPolicy::decode(bytes).is_ok_and(|stored| {
-            let text = Some((&*stored.text, &stored.resolved[..]));
-            let access = BucketAccess::compiled(deed, text, PublicAccessBlock::ALL, false);
-            access.is_public() == Some(true)
-        }),
-        DocumentKind::List => {
-            decode_bucket_list(&deed.owner, bytes).is_ok_and(|list| list.is_public())
-        }
-        _ => false,
-    }
-}
-
-/// Whether a document may be set beside those that are there. `public` says that it lets the public
-/// in, `account_block` what the bucket's account refuses.
-fn may_set(
-    deed: &BucketDeed,
-    before: &Stored,
-    (kind, bytes): (DocumentKind, Option<&Arc<[u8]>>),
-    (public, account_block): (bool, PublicAccessBlock),
-) -> Result<()> {
-    let stored = |kind| before.get(&kind).map(|(_, document)| document);
-    let block = block_of(before).or(account_block);
-    match kind {
-        DocumentKind::Policy if public && block.block_policy => Err(Error::PublicPolicy),
-        DocumentKind::List if !ownership(stored(DocumentKind::Ownership)).heeds_lists() => {
-            Err(Error::NoLists)
-        }
-        DocumentKind::List if public && block.block_acls => Err(Error::PublicList),
-        DocumentKind::Ownership => {
-            let on = bytes.is_none_or(|b| Ownership::of_byte(b.first().copied()).heeds_lists());
-            let list = stored(DocumentKind::List).and_then(|document| document.bytes.as_ref());
-            let of_owner = list.is_none_or(|bytes| {
-                decode_bucket_list(&deed.owner, bytes).is_ok_and(|list| list.is_of_owner_alone())
-            });
-            match on || of_owner {
-                true => Ok(()),
-                false => Err(Error::HasList),
-            }
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Who owns what is written: the bucket's owner where it was never set, whoever writes where it was
-/// deleted.
-fn ownership(document: Option<&Document>) -> Ownership {
-    match document.map(|document| &document.bytes) {
-        None => Ownership::BucketOwnerEnforced,
-        Some(None) => Ownership::ObjectWriter,
-        Some(Some(bytes)) => Ownership::of_byte(bytes.first().copied()),
-    }
-}
-
-fn block_of(stored: &Stored) -> PublicAccessBlock {
-    block(stored.get(&DocumentKind::PublicAccessBlock).map(|(_, d)| d))
-}
-
-/// Documents with the versions of their rows.
-pub(crate) type Stored = HashMap<DocumentKind, (RowVersion, Document)>;

@@ -18,9 +18,10 @@ mod upload;
 
 pub use bucket::Versioning;
 pub(crate) use bucket::{BucketRecord, BucketState};
+pub(crate) use configuration::Part;
 pub use configuration::{Configuration, SetAt};
-pub(crate) use documents::kind_of;
 pub use documents::{Document, DocumentKind, Documents, KindRow, StoredPolicy};
+pub(crate) use documents::{Stored, block, kind_of, may_set, ownership};
 pub use fields::Fields;
 pub use follow::FollowCursor;
 pub use list::{ObjectList, decode_bucket_list, encode_bucket_list};

@@ -6,17 +6,14 @@
 //! not accepted: a home does not take the value, and a replica takes it from its home as one
 //! without a time.
 
-use std::sync::Arc;
-
 use access::{Action, Permit};
 use types::{BucketDeed, Holding, VersionId};
 
 use super::{AHEAD_MAX_MS, Applied};
 use crate::{
-    Configuration, Objects, Result, Rules, Versioning,
+    Configuration, Objects, Result, Versioning,
     bucket::{Bucket, deed},
-    documents::Stored,
-    records::{BucketRecord, Document, DocumentKind, Documents, SetAt},
+    records::{BucketRecord, Document, DocumentKind, Documents, Part, SetAt, Stored},
 };
 
 /// What this region is to the bucket when it takes a configuration over.
@@ -82,30 +79,41 @@ fn rank(versioning: Versioning) -> u8 {
     }
 }
 
-fn bytes_of(rules: Option<&Arc<Rules>>) -> Option<Vec<u8>> {
-    rules.map(|rules| rules.encode())
+/// The value of a part, to compare it with one of the same part that was set at the same time.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Value<'c> {
+    Versioning(u8),
+    Tags(&'c [(String, String)]),
+    Rules(Option<Vec<u8>>),
 }
 
 impl Configuration {
-    fn versioning_set(&self) -> Set<u8> {
-        // It cannot be turned off again: nobody has set that.
-        let at = self.set.versioning;
-        Set {
-            rank: rank(self.versioning),
-            at: at.filter(|_| self.versioning != Versioning::Off),
-        }
+    /// The value of a part and when it was set.
+    fn part(&self, part: Part) -> Set<Value<'_>> {
+        let at = self.set.of(part);
+        let (rank, at) = match part {
+            // It cannot be turned off again: nobody has set that.
+            Part::Versioning => (
+                Value::Versioning(rank(self.versioning)),
+                at.filter(|_| self.versioning != Versioning::Off),
+            ),
+            Part::Tags => (Value::Tags(&self.tags), at),
+            Part::Rules => (
+                Value::Rules(self.rules.as_ref().map(|rules| rules.encode())),
+                at,
+            ),
+        };
+        Set { rank, at }
     }
-    fn tags_set(&self) -> Set<&[(String, String)]> {
-        Set {
-            rank: &self.tags,
-            at: self.set.tags,
+
+    /// Takes the value of a part from `there`, as one of this time.
+    fn take(&mut self, part: Part, there: &Self, at: Option<VersionId>) {
+        match part {
+            Part::Versioning => self.versioning = there.versioning,
+            Part::Tags => self.tags.clone_from(&there.tags),
+            Part::Rules => self.rules.clone_from(&there.rules),
         }
-    }
-    fn rules_set(&self) -> Set<Option<Vec<u8>>> {
-        Set {
-            rank: bytes_of(self.rules.as_ref()),
-            at: self.set.rules,
-        }
+        self.set.note(part, at);
     }
 
     fn document_set(&self, kind: DocumentKind) -> Set<Option<&[u8]>> {
@@ -144,20 +152,12 @@ impl Configuration {
     /// This one, with what of `there` takes its place; and the names of these parts.
     fn with(&self, there: &Self, as_: As, times: Times) -> (Self, Vec<&'static str>) {
         let (mut new, mut taken) = (self.clone(), Vec::new());
-        let takes = times.takes(as_, &self.versioning_set(), &there.versioning_set());
-        if let Some(at) = takes {
-            (new.versioning, new.set.versioning) = (there.versioning, at);
-            taken.push("versioning");
-        }
-        let takes = times.takes(as_, &self.tags_set(), &there.tags_set());
-        if let Some(at) = takes {
-            (new.tags, new.set.tags) = (there.tags.clone(), at);
-            taken.push("tags");
-        }
-        let takes = times.takes(as_, &self.rules_set(), &there.rules_set());
-        if let Some(at) = takes {
-            (new.rules, new.set.rules) = (there.rules.clone(), at);
-            taken.push("rules");
+        for part in Part::ALL {
+            let takes = times.takes(as_, &self.part(part), &there.part(part));
+            if let Some(at) = takes {
+                new.take(part, there, at);
+                taken.push(part.name());
+            }
         }
         for (kind, document) in self.newer_documents(there, as_, times) {
             new.documents.0.insert(kind, document);
@@ -196,9 +196,8 @@ impl Objects {
     /// such as were ahead of the clock.
     pub(crate) fn set_now(&self, deed: &BucketDeed, before: SetAt) -> Result<Option<VersionId>> {
         let latest = self.times(0).here_ms;
-        let before = [before.versioning, before.tags, before.rules];
-        let believed = before.into_iter().flatten();
-        let floor = believed.filter(|at| at.at().ms() <= latest).max();
+        let believed = before.times().filter(|at| at.at().ms() <= latest);
+        let floor = believed.max();
         self.next_version(deed, floor).map(Some)
     }
 
@@ -267,9 +266,8 @@ impl Objects {
         if bucket.record.configuration() != new.without_documents() {
             self.change_bucket(deed, change).await?;
         }
-        let set = [there.set.versioning, there.set.tags, there.set.rules];
         let documents = there.documents.0.values().map(|document| document.set);
-        for at in set.into_iter().flatten().chain(documents) {
+        for at in there.set.times().chain(documents) {
             self.hlc.observe(deed.id, &*self.clock, at);
         }
         if as_ == As::Home {

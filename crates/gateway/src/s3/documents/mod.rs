@@ -5,14 +5,14 @@ mod cors;
 mod policy;
 mod words;
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
-use access::{Action, Ownership};
+use access::{Action, refusal_by_block};
 use http::{HeaderValue, Response, StatusCode, header};
-use objects::{DocumentKind, Error, StoredPolicy};
+use objects::{DocumentKind, Error};
 
 pub use self::words::read_switches;
-use super::{lists, xml};
+use super::xml;
 use crate::{
     body::ResponseBody,
     call::{Answer, Call, Read},
@@ -31,7 +31,9 @@ struct Row {
     deleted: Unset,
     /// The answer to a change.
     done: StatusCode,
-    form: Form,
+    codec: Codec,
+    /// What policies ask of a new one, which only the body says.
+    read: Option<fn(&[u8]) -> Read<'static>>,
 }
 
 /// What is answered where there is no document.
@@ -42,17 +44,23 @@ enum Unset {
     As(&'static [u8]),
 }
 
-/// What a document looks like.
-enum Form {
-    /// XML with one of these roots; the first one is written.
+/// How a document is read and written.
+enum Codec {
+    /// XML with this root.
     Xml {
         root: &'static str,
         read: fn(&xml::Element) -> Result<Vec<u8>, Fault>,
         write: fn(&[u8], &mut xml::XmlWriter) -> Result<(), Fault>,
     },
-    /// The text of a policy.
-    Policy,
+    /// JSON, which takes names from elsewhere.
+    Json {
+        read: for<'c> fn(&'c mut Call<'_>) -> Waits<'c, Vec<u8>>,
+        write: for<'c> fn(&'c mut Call<'_>, Arc<[u8]>) -> Waits<'c, String>,
+    },
 }
+
+/// What comes later.
+type Waits<'c, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'c>>;
 
 /// Each kind that clients can set.
 static ROWS: &[Row] = &[
@@ -64,7 +72,11 @@ static ROWS: &[Row] = &[
         unset: Unset::Error(FaultKind::NoSuchBucketPolicy),
         deleted: Unset::Error(FaultKind::NoSuchBucketPolicy),
         done: StatusCode::NO_CONTENT,
-        form: Form::Policy,
+        codec: Codec::Json {
+            read: policy::read,
+            write: policy::write,
+        },
+        read: None,
     },
     Row {
         kind: DocumentKind::PublicAccessBlock,
@@ -77,11 +89,12 @@ static ROWS: &[Row] = &[
         unset: Unset::As(&[0b1111]),
         deleted: Unset::Error(FaultKind::NoSuchPublicAccessBlockConfiguration),
         done: StatusCode::OK,
-        form: Form::Xml {
+        codec: Codec::Xml {
             root: "PublicAccessBlockConfiguration",
             read: words::read_block,
             write: words::write_block,
         },
+        read: None,
     },
     Row {
         kind: DocumentKind::Ownership,
@@ -100,11 +113,12 @@ static ROWS: &[Row] = &[
         unset: Unset::As(&[0]),
         deleted: Unset::Error(FaultKind::OwnershipControlsNotFoundError),
         done: StatusCode::OK,
-        form: Form::Xml {
+        codec: Codec::Xml {
             root: "OwnershipControls",
             read: words::read_ownership,
             write: words::write_ownership,
         },
+        read: Some(words::ownership),
     },
     Row {
         kind: DocumentKind::Cors,
@@ -114,11 +128,12 @@ static ROWS: &[Row] = &[
         unset: Unset::Error(FaultKind::NoSuchCORSConfiguration),
         deleted: Unset::Error(FaultKind::NoSuchCORSConfiguration),
         done: StatusCode::OK,
-        form: Form::Xml {
+        codec: Codec::Xml {
             root: "CORSConfiguration",
             read: cors::read,
             write: cors::write,
         },
+        read: None,
     },
     Row {
         kind: DocumentKind::RequestPayment,
@@ -128,11 +143,12 @@ static ROWS: &[Row] = &[
         unset: Unset::As(&[0]),
         deleted: Unset::As(&[0]),
         done: StatusCode::OK,
-        form: Form::Xml {
+        codec: Codec::Xml {
             root: "RequestPaymentConfiguration",
             read: words::read_payer,
             write: words::write_payer,
         },
+        read: None,
     },
     Row {
         kind: DocumentKind::Accelerate,
@@ -148,11 +164,12 @@ static ROWS: &[Row] = &[
         unset: Unset::As(&[]),
         deleted: Unset::As(&[]),
         done: StatusCode::OK,
-        form: Form::Xml {
+        codec: Codec::Xml {
             root: "AccelerateConfiguration",
             read: words::read_accelerate,
             write: words::write_accelerate,
         },
+        read: None,
     },
 ];
 
@@ -190,27 +207,37 @@ pub(super) async fn handle(call: &mut Call<'_>) -> Answer {
     let bytes: Option<Arc<[u8]>> = match verb {
         Verb::Get => return get(call, row, action).await,
         Verb::Delete => None,
-        Verb::Put => Some(Arc::from(match &row.form {
-            Form::Xml { root, read, .. } => read(&call.read_xml(&[root]).await?)?,
-            Form::Policy => policy::read(call).await?,
+        Verb::Put => Some(Arc::from(match &row.codec {
+            Codec::Xml { root, read, .. } => read(&call.read_xml(&[root]).await?)?,
+            Codec::Json { read, .. } => read(call).await?,
         })),
     };
-    if let (DocumentKind::Ownership, Some(bytes)) = (row.kind, &bytes) {
-        let mode = Ownership::of_byte(bytes.first().copied());
-        call.permit_read(None, Read::Ownership(mode.name())).await?;
+    if let (Some(read), Some(bytes)) = (row.read, &bytes) {
+        call.permit_read(None, read(bytes)).await?;
     }
-    let objects = &call.gateway.objects;
-    let deleted = bytes.is_none();
-    let block = call.gateway.keys.account_block(&call.deed()?.owner);
-    let set = objects.set_document(&call.permit, action, (row.kind, bytes), block);
-    match set.await {
-        Err(Error::PublicPolicy) => return Err(lists::public(call)),
-        other => other?,
+    let done = match bytes {
+        Some(_) => row.done,
+        None => StatusCode::NO_CONTENT,
     };
-    Ok(call.empty(match deleted {
-        true => StatusCode::NO_CONTENT,
-        false => row.done,
-    }))
+    set(call, action, (row.kind, bytes)).await?;
+    Ok(call.empty(done))
+}
+
+/// Sets a document, or with `None` deletes it.
+pub(super) async fn set(
+    call: &mut Call<'_>,
+    action: Action,
+    document: (DocumentKind, Option<Arc<[u8]>>),
+) -> Result<(), Fault> {
+    let block = call.gateway.keys.account_block(&call.deed()?.owner);
+    let objects = &call.gateway.objects;
+    match objects
+        .set_document(&call.permit, action, document, block)
+        .await
+    {
+        Err(Error::PublicPolicy | Error::PublicList) => Err(public(call)),
+        other => Ok(other?),
+    }
 }
 
 async fn get(call: &mut Call<'_>, row: &Row, action: Action) -> Answer {
@@ -225,20 +252,36 @@ async fn get(call: &mut Call<'_>, row: &Row, action: Action) -> Answer {
         (None, Unset::As(bytes)) => Arc::from(*bytes),
         (None, Unset::Error(code)) => return Err((*code).into()),
     };
-    match &row.form {
-        Form::Xml { root, write, .. } => {
+    match &row.codec {
+        Codec::Xml { root, write, .. } => {
             let mut xml = xml::XmlWriter::document(root, 320 + 2 * bytes.len());
             write(&bytes, &mut xml)?;
             Ok(call.xml(xml.finish(root)))
         }
-        Form::Policy => {
-            let stored = StoredPolicy::decode(&bytes)?;
-            let text = policy::shown(call.gateway, call.deed()?, stored).await;
+        Codec::Json { write, .. } => {
+            let text = write(call, bytes).await?;
             let mut answer = Response::new(ResponseBody::full(text));
             let json = HeaderValue::from_static("application/json");
             answer.headers_mut().insert(header::CONTENT_TYPE, json);
             Ok(answer)
         }
+    }
+}
+
+/// The answer to a client whose list or policy grants public access, where that is refused.
+pub(crate) fn public(call: &Call<'_>) -> Fault {
+    let identity = call.permit.identity();
+    let owner = call.permit.deed().map(|deed| &deed.owner);
+    let own = owner.is_none() || identity.account() == owner;
+    let key = call.key.as_ref();
+    match (own, call.bucket.as_ref()) {
+        (true, Some(bucket)) => {
+            match refusal_by_block(identity, call.permit.action(), (bucket, key)) {
+                Some(text) => Fault::with(FaultKind::AccessDenied, text),
+                None => FaultKind::AccessDenied.into(),
+            }
+        }
+        _ => FaultKind::AccessDenied.into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bucket policies: read, checked when they are set, and whether one is public.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use access::{
     Action, BucketAccess,
@@ -9,6 +9,7 @@ use access::{
 use objects::StoredPolicy;
 use types::BucketDeed;
 
+use super::Waits;
 use crate::{
     call::{Answer, Call},
     fault::{Fault, FaultKind},
@@ -21,7 +22,20 @@ pub(super) const STATUS: &str = "GetBucketPolicyStatus";
 
 /// Reads the policy that a client sends. It is kept as it was sent, with the ids of those whom it
 /// names.
-pub(super) async fn read(call: &mut Call<'_>) -> Result<Vec<u8>, Fault> {
+pub(super) fn read<'c>(call: &'c mut Call<'_>) -> Waits<'c, Vec<u8>> {
+    Box::pin(read_now(call))
+}
+
+/// The text of the policy, as [`shown`].
+pub(super) fn write<'c>(call: &'c mut Call<'_>, bytes: Arc<[u8]>) -> Waits<'c, String> {
+    Box::pin(async move {
+        let stored = StoredPolicy::decode(&bytes)?;
+        let (gateway, deed) = (call.gateway, Arc::clone(call.deed()?));
+        Ok(shown(gateway, &deed, stored).await)
+    })
+}
+
+async fn read_now(call: &mut Call<'_>) -> Result<Vec<u8>, Fault> {
     let body = call.read_body().await?;
     let deed = call.deed()?;
     let text = String::from_utf8(body.to_vec()).map_err(|_| FaultKind::MalformedPolicy)?;
@@ -72,7 +86,7 @@ async fn known(
 
 /// The text of a policy as it is shown: users and roles by their ARNs of today, and those that are
 /// gone by their unique ids. While nobody answers who knows them, it is the text as it was saved.
-pub(super) async fn shown(gateway: &Gateway, deed: &BucketDeed, stored: StoredPolicy) -> String {
+async fn shown(gateway: &Gateway, deed: &BucketDeed, stored: StoredPolicy) -> String {
     let StoredPolicy { text, mut resolved } = stored;
     // Accounts do not change their canonical ids.
     resolved.retain(|(name, _)| !is_canonical(name));

@@ -4,6 +4,7 @@ use access::{Ownership, PublicAccessBlock};
 
 use super::malformed;
 use crate::{
+    call::Read,
     fault::Fault,
     s3::xml::{Element, XmlWriter},
 };
@@ -80,6 +81,11 @@ pub(super) fn write_ownership(bytes: &[u8], xml: &mut XmlWriter) -> Result<(), F
         .element("ObjectOwnership", mode.name())
         .close("Rule");
     Ok(())
+}
+
+/// What policies ask of who owns what is written.
+pub(super) fn ownership(bytes: &[u8]) -> Read<'static> {
+    Read::Ownership(Ownership::of_byte(bytes.first().copied()).name())
 }
 
 const PAYERS: [(&str, u8); 2] = [("BucketOwner", 0), ("Requester", 1)];

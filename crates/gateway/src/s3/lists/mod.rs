@@ -5,16 +5,13 @@ mod write;
 
 use std::sync::Arc;
 
-use access::{
-    AccessList, Grant, Ownership, Permission, PublicAccessBlock, acl::is_anonymous,
-    refusal_by_block,
-};
+use access::{AccessList, Grant, Ownership, Permission, PublicAccessBlock, acl::is_anonymous};
 use http::StatusCode;
 use objects::{DocumentKind, Error, ObjectList, encode_bucket_list};
 use types::AccountId;
 
 use self::read::{Asked, Names};
-use super::object_headers;
+use super::{documents, object_headers};
 use crate::{
     call::{Answer, Call},
     fault::{Fault, FaultKind},
@@ -138,24 +135,9 @@ async fn set_of_bucket(call: &mut Call<'_>) -> Answer {
     }
     let grants = asked.grants_of_bucket(&owner)?;
     let bytes = Arc::from(encode_bucket_list(&grants));
-    let (action, block) = (
-        call.permit.action(),
-        call.gateway.keys.account_block(&owner),
-    );
-    let objects = &call.gateway.objects;
-    let set = objects.set_document(
-        &call.permit,
-        action,
-        (DocumentKind::List, Some(bytes)),
-        block,
-    );
-    match set.await {
-        Err(Error::PublicList) => Err(public(call)),
-        other => {
-            other?;
-            Ok(call.empty(StatusCode::OK))
-        }
-    }
+    let action = call.permit.action();
+    documents::set(call, action, (DocumentKind::List, Some(bytes))).await?;
+    Ok(call.empty(StatusCode::OK))
 }
 
 async fn set_of_object(call: &mut Call<'_>) -> Answer {
@@ -179,7 +161,7 @@ async fn set_of_object(call: &mut Call<'_>) -> Answer {
     }
     let is_public = asked.is_public();
     if is_public && block.block_acls {
-        return Err(public(call));
+        return Err(documents::public(call));
     }
     let gateway = call.gateway;
     let grants = |list: &AccessList| {
@@ -224,7 +206,7 @@ pub(crate) fn of_new(call: &Call<'_>) -> Result<Option<ObjectList>, Fault> {
     }
     let (_, block) = rules(call)?;
     if asked.is_public() && block.block_acls {
-        return Err(public(call));
+        return Err(documents::public(call));
     }
     let handed = asked == Asked::Canned(Canned::BucketOwnerFullControl);
     let writer = call.permit.identity().account();
@@ -251,23 +233,6 @@ pub(crate) fn of_new_bucket(
             let grants = asked.grants_of_bucket(owner)?;
             Ok((grants != AccessList::of_owner(owner).grants).then_some(grants))
         }
-    }
-}
-
-/// The answer to a client whose list or policy grants public access, where that is refused.
-pub(crate) fn public(call: &Call<'_>) -> Fault {
-    let identity = call.permit.identity();
-    let owner = call.permit.deed().map(|deed| &deed.owner);
-    let own = owner.is_none() || identity.account() == owner;
-    let key = call.key.as_ref();
-    match (own, call.bucket.as_ref()) {
-        (true, Some(bucket)) => {
-            match refusal_by_block(identity, call.permit.action(), (bucket, key)) {
-                Some(text) => Fault::with(FaultKind::AccessDenied, text),
-                None => FaultKind::AccessDenied.into(),
-            }
-        }
-        _ => FaultKind::AccessDenied.into(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     call::{Answer, Call},
     fault::{Fault, FaultKind},
     s3::{
-        headers, lists,
+        documents, headers, lists,
         placement_headers::{self, Asked},
         tagging::{self, Tags},
         xml,
@@ -132,7 +132,7 @@ impl Begin {
             };
             let block = begins.block.or(gateway.keys.account_block(account));
             if grants_list.is_public() && block.block_acls {
-                return Err(lists::public(call));
+                return Err(documents::public(call));
             }
             let bytes = encode_bucket_list(&grants_list.grants);
             documents.push((DocumentKind::List, bytes.into()));

@@ -2,10 +2,14 @@
 //! configuration has what writes are ordered with; a document can change without any write being
 //! decided anew.
 
+mod checks;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use types::VersionId;
 
+use self::checks::{Checks, LIST, NONE, OWNERSHIP, POLICY};
+pub(crate) use self::checks::{Stored, block, may_set, ownership};
 use super::{
     Fields,
     codec::{Reader, Writer},
@@ -23,7 +27,7 @@ const FIELDS_FROM: u8 = 128;
 /// A row of the table of documents.
 #[derive(Debug, Clone, Copy)]
 pub struct KindRow {
-    /// Which kind.
+    /// Which kind. Its number is the tag of its rows, and of the field in which it is sent.
     pub kind: DocumentKind,
     /// In messages and logs.
     pub name: &'static str,
@@ -32,12 +36,15 @@ pub struct KindRow {
     /// Whether it says who has access. A home takes such a document only from a region of its own
     /// operator: another could grant itself what it likes.
     pub grants: bool,
+    /// What is asked before one is set.
+    pub(crate) checks: &'static Checks,
 }
 
 macro_rules! kinds {
     (
         $($(#[$doc:meta])*
-            $kind:ident = $tag:literal $name:literal $limit:expr, grants $grants:literal;)*
+            $kind:ident = $tag:literal $name:literal $limit:expr,
+            grants $grants:literal, checks $checks:ident;)*
     ) => {
         /// The kinds of documents. The number is the kind's in rows and on the wire: it is never
         /// used again for something else.
@@ -52,25 +59,26 @@ macro_rules! kinds {
             name: $name,
             limit: $limit,
             grants: $grants,
+            checks: &$checks,
         },)*];
     };
 }
 
 kinds! {
     /// The bucket policy ([`StoredPolicy`]).
-    Policy = 1 "bucket policy" 128 << 10, grants true;
+    Policy = 1 "bucket policy" 128 << 10, grants true, checks POLICY;
     /// Which public access is refused: one byte of four switches.
-    PublicAccessBlock = 2 "public access block" 1, grants true;
+    PublicAccessBlock = 2 "public access block" 1, grants true, checks NONE;
     /// What pages of other origins may do.
-    Cors = 3 "CORS configuration" 64 << 10, grants true;
+    Cors = 3 "CORS configuration" 64 << 10, grants true, checks NONE;
     /// Who pays for requests: one byte.
-    RequestPayment = 4 "request payment" 1, grants true;
+    RequestPayment = 4 "request payment" 1, grants true, checks NONE;
     /// Whether transfer acceleration was asked for: one byte.
-    Accelerate = 5 "transfer acceleration" 1, grants false;
+    Accelerate = 5 "transfer acceleration" 1, grants false, checks NONE;
     /// Who owns what is written, and whether access control lists count: one byte.
-    Ownership = 6 "ownership controls" 1, grants true;
+    Ownership = 6 "ownership controls" 1, grants true, checks OWNERSHIP;
     /// The access control list of the bucket itself.
-    List = 7 "access control list" LIST_BYTES_MAX, grants true;
+    List = 7 "access control list" LIST_BYTES_MAX, grants true, checks LIST;
 }
 
 impl DocumentKind {
@@ -232,5 +240,46 @@ pub(crate) fn kind_of(rest: &[u8]) -> Option<DocumentKind> {
     match rest {
         [tag] => DocumentKind::of(*tag),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Part;
+
+    #[test]
+    fn each_kind_has_one_row_and_keeps_its_tag() {
+        let rows = DocumentKind::rows();
+        let of = |(kind, tag): (DocumentKind, u8)| {
+            let row = kind.row();
+            assert_eq!(
+                (row.kind, kind_of(&[tag])),
+                (kind, Some(kind)),
+                "{}",
+                row.name
+            );
+            // The field in which it is sent has a tag of one byte, too.
+            assert!(tag < u8::MAX - FIELDS_FROM && row.limit > 0, "{}", row.name);
+            (tag, row.name)
+        };
+        let found: Vec<_> = rows
+            .iter()
+            .map(|row| of((row.kind, row.kind as u8)))
+            .collect();
+        // They are in the rows of every bucket: a new kind is added here, and none is changed.
+        let ever = [
+            (1, "bucket policy"),
+            (2, "public access block"),
+            (3, "CORS configuration"),
+            (4, "request payment"),
+            (5, "transfer acceleration"),
+            (6, "ownership controls"),
+            (7, "access control list"),
+        ];
+        assert_eq!(found, ever);
+        let parts = Part::ALL.map(|part| (part as u8, part.name()));
+        assert_eq!(parts, [(1, "versioning"), (2, "tags"), (3, "rules")]);
+        assert_eq!(Documents::fields(), [129, 130, 131, 132, 133, 134, 135]);
     }
 }
