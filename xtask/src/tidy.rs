@@ -1,6 +1,7 @@
 //! The checks. Each returns findings as `path:line: what is wrong`.
 
 mod circles;
+mod deciding;
 mod dependencies;
 mod dialects;
 mod words;
@@ -117,6 +118,7 @@ pub fn check(root: &Path) -> Vec<String> {
         functions(&name, &text, &mut findings);
         leftovers(&name, &text, &mut findings);
         comparisons(&name, &text, &mut findings);
+        deciding::check(&name, &text, &mut findings);
         dialects::check(&name, &text, &mut findings);
         words.look(&name, &text);
     }

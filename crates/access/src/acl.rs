@@ -209,6 +209,12 @@ impl AccessList {
         }
     }
 
+    /// Whether it says what holds without a list: that this account owns what it is of, and nobody
+    /// else has access.
+    pub fn is_default_of(&self, owner: &AccountId) -> bool {
+        self.owner == *owner && *self == Self::of_owner(owner)
+    }
+
     /// Whether it grants nothing to anybody but the owner.
     pub fn is_of_owner_alone(&self) -> bool {
         let own = |grant: &Grant| grant.grantee == Grantee::Account(self.owner.clone());

@@ -13,6 +13,7 @@ use crate::{
     initiator::is_of_upload,
     placement,
     policy::{self, Acl, Basis, Decision, DocumentKind, Lacks, Need, PolicyError},
+    relation::is_owner,
 };
 
 /// The four switches of "Blocking public access to your Amazon S3 storage".
@@ -294,9 +295,8 @@ pub(crate) fn decide(
     facts: &Facts<'_>,
 ) -> Result<Granted, Refusal> {
     let account = ask.principal.account();
-    let owns = account.is_some_and(|account| {
-        placement::is_owner(account, deed) || types::planted("owners-uncompared")
-    });
+    let owns = account
+        .is_some_and(|account| is_owner(account, deed) || types::planted("owners-uncompared"));
     let root = owns && ask.principal.is_root();
     let unbound = owns && ask.principal.may_all_of_account();
     let stranger = match account {

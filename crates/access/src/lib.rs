@@ -8,6 +8,7 @@ pub mod actions;
 mod ask;
 mod bucket_access;
 mod conditions;
+pub mod grants;
 mod guard;
 mod header;
 mod identity;
@@ -17,6 +18,7 @@ mod permit;
 mod placement;
 pub mod policy;
 mod refusal;
+mod relation;
 mod replays;
 mod request_facts;
 mod session;
@@ -41,9 +43,11 @@ pub use permit::{
     may_by_documents, needs_initiator, needs_list,
 };
 pub use placement::{
-    Proof, Via, is_owner, is_trusted, may_copy, may_hand_over_rules, may_name, may_pass, may_relay,
+    Proof, Via, is_trusted, may_copy, may_hand_over_rules, may_name, may_pass, may_relay,
+    may_set_grants,
 };
 pub use refusal::{Denied, Refusal};
+pub use relation::{is_account, is_expected_owner, is_of_another, is_owner, may_replace};
 pub use replays::{Replayed, Replays};
 pub use request_facts::{FACTS_BYTES_MAX, RequestFacts, Transport, UnreadableFacts};
 pub use session::{Role, Session, SessionOf, SessionPolicies, SessionToken, TokenFault};

@@ -16,6 +16,7 @@ use crate::{
     bucket_access::{self, Granted},
     placement::{self, Via},
     policy::{Decision, Explanation, Need},
+    relation::is_expected_owner,
 };
 
 /// Why the region itself acts, without a caller. The list is closed on purpose.
@@ -310,9 +311,7 @@ pub fn authorize_opening(ask: &Ask<'_>, facts: &Facts<'_>) -> Result<Permit, Ref
 /// and what only regions do.
 fn asked(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
     let expected = ask.context.expected_owner;
-    if let (Some(deed), Some(owner)) = (deed, expected)
-        && owner != deed.owner.as_bytes()
-    {
+    if deed.is_some_and(|deed| !is_expected_owner(expected, &deed.owner)) {
         return Err(Refusal::ExpectedOwner);
     }
     if !ask.principal.may_by_kind(ask.action) {
@@ -325,7 +324,7 @@ fn asked(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> Result<(), Refusal> {
     // A rule writes into its destination with the rights of the account: what it could grant itself
     // there is for the account alone, until rules have roles.
     if let (Action::PutReplicationConfiguration, Some(deed)) = (ask.action, deed) {
-        let root = ask.principal.is_root() && ask.principal.account() == Some(&deed.owner);
+        let root = ask.principal.is_root() && ask.principal.is_of_owner(deed);
         if !root {
             return Err(Refusal::RootOnly);
         }

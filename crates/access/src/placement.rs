@@ -2,11 +2,12 @@
 //! bucket's bytes may go from one region to another. Both ends of every transfer ask it, each with
 //! the deed that it knows itself, and what is not granted is refused.
 
-use types::{AccountId, BucketDeed, Forwarder, Holding, Place, RegionId, Writes};
+use types::{BucketDeed, Forwarder, Holding, Place, RegionId, Writes};
 
 use crate::{
     Action, Refusal,
     actions::{Sealed, Where},
+    relation::is_owner,
 };
 
 /// How a request reached the region that decides.
@@ -117,6 +118,12 @@ pub fn may_hand_over_rules(destination: &BucketDeed, home: &Place, from: &Place)
     let write = Action::PutObject;
     is_proof_enough(destination, home, from, Proof::Whole, write)
         || is_trusted(destination, home, from, write)
+}
+
+/// Whether the home of a bucket, which is `home`, takes documents that say who has access from the
+/// region `from`: one of another operator could grant itself what it likes.
+pub fn may_set_grants(home: &Place, from: &Place) -> bool {
+    from.is_of_operator_of(home) || types::planted("grants-of-others")
 }
 
 /// Whether `from` may forward requests for the bucket, with proof of who asks: a region that holds
@@ -240,11 +247,6 @@ pub fn may_name(source: &BucketDeed, destination: &BucketDeed) -> Result<(), Ref
     }
 }
 
-/// Whether the bucket belongs to this account.
-pub fn is_owner(account: &AccountId, deed: &BucketDeed) -> bool {
-    deed.owner == *account
-}
-
 /// Whether versions of the bucket `source`, whose home is `from`, may go to the bucket
 /// `destination`, whose home is `to`, by a rule. Both are of one account; the law of both homes is
 /// allowed by both buckets; and where another operator runs the source's home, the destination's
@@ -289,7 +291,7 @@ fn readable(deed: &BucketDeed, region: &RegionId) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::{BucketId, BucketName, Jurisdiction, Placement, Replica, Timestamp};
+    use types::{AccountId, BucketId, BucketName, Jurisdiction, Placement, Replica, Timestamp};
 
     fn place(region: &str, country: &str) -> Place {
         Place {
@@ -341,6 +343,17 @@ mod tests {
                 "{source:?} {destination:?}"
             );
         }
+    }
+
+    #[test]
+    fn documents_of_access_are_taken_from_regions_of_the_homes_operator() {
+        let (home, copy) = (place("home", "DE"), place("copy", "FR"));
+        assert!(may_set_grants(&home, &copy));
+        let others = Place {
+            operator: "other".into(),
+            ..copy
+        };
+        assert!(!may_set_grants(&home, &others));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! docs/admin-api.json: the admin API in OpenAPI 3.1, made from the table of operations and the
 //! grants.
 
+use access::grants::{Grant, Role, grant};
 use serde_json::{Map, Value, json};
-
-use cloud::grants::{Grant, Role, grant};
 
 use crate::{
     PREFIX,

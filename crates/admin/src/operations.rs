@@ -4,7 +4,7 @@
 //! To add one: a row here, its `match` arm in `node/src/admin_api` (the compiler asks for it),
 //! then `UPDATE=1 cargo test -p admin` writes the document anew.
 
-use cloud::grants::Action;
+use access::grants::Action;
 
 use crate::{field::Field, fields, of_access, of_regions};
 

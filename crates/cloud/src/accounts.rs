@@ -295,7 +295,7 @@ impl Registry {
             return Err(CloudError::NoAccount(account.clone()));
         };
         if admin && (owner.operator.is_some() || owner.auditor) {
-            let role = crate::grants::Role::of(&owner, admin).words();
+            let role = owner.role(admin).words();
             return Err(CloudError::Invalid(format!(
                 "a key of account {} has the role {role}, and administers no account: make it \
                  without --admin",

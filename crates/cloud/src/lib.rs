@@ -24,7 +24,6 @@ mod evidence;
 mod features;
 mod follow;
 mod follow_changes;
-pub mod grants;
 mod guard_policies;
 mod introduce;
 mod keys;

@@ -589,7 +589,7 @@ impl Registry {
         if wanted.bucket != new.name || **placement != new.placement {
             return Err("the customer asked for another bucket, or another placement".to_owned());
         }
-        if warrant.account != new.owner {
+        if !access::is_account(&warrant.account, &new.owner) {
             return Err(format!("it is not of account {}", new.owner));
         }
         // A name that no region has is an alias of the region that was asked.
@@ -629,7 +629,7 @@ impl Registry {
         if wanted.change != WantedChange::Delete || wanted.bucket != name {
             return doubted("the customer asked for something else".to_owned().into());
         }
-        if warrant.account != deed.owner {
+        if !access::is_owner(&warrant.account, &deed) {
             return doubted(format!("it is not of account {}", deed.owner).into());
         }
         if let Err(doubt) = self.count_once(from, wanted) {

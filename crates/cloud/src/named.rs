@@ -75,7 +75,7 @@ impl Registry {
             if !within && !types::planted("names-outside-the-guard") {
                 return false;
             }
-            let known = account.is_some_and(|id| id == owner || served.has(id));
+            let known = account.is_some_and(|id| access::is_account(id, owner) || served.has(id));
             by_arn || known || types::planted("names-for-any-id")
         };
         let told = |name: &String| may_have(name).then(|| other(&state, name)).flatten();

@@ -207,9 +207,8 @@ impl Registry {
                 .to_owned()
                 .into());
         }
-        if let Some(owner) = &wanted.expected_owner
-            && *owner != *account
-        {
+        let expected = wanted.expected_owner.as_deref().map(str::as_bytes);
+        if !access::is_expected_owner(expected, &account) {
             return Err("the customer expects another owner".to_owned().into());
         }
         if self.is_ambiguous(&wanted, &account) {

@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 
 use access::{
-    Identity, RequestFacts, Transport,
+    Identity, RequestFacts, Transport, Who,
+    grants::{Action, Grant, Role, grant},
     policy::{self, ActionName, Target},
     sign::{Signer, Unsigned, encode, encode_path, payload_sha256},
     signature::Service,
 };
 use bytes::Bytes;
-use cloud::{
-    Account,
-    grants::{Action, Grant, Role, grant},
-};
+use cloud::Account;
 use http::{Method, Request, StatusCode};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -52,7 +50,7 @@ impl Caller {
     /// How far the admin API lets the caller do `action`. Users and sessions
     /// of roles have no part in it.
     pub fn grant(&self, action: Action) -> Grant {
-        match self.identity.is_root() {
+        match self.identity.who().is_some_and(Who::may_administer) {
             true => grant(&self.role, action),
             false => Grant::No,
         }
@@ -195,7 +193,7 @@ impl Call<'_> {
             .get(name)
             .ok_or_else(missing)?;
         let who = self.who()?;
-        let owns = *deed.owner == *who.account.id;
+        let owns = access::is_account(&who.account.id, &deed.owner);
         let holding = deed.holding(&self.console.settings.region);
         if may_show(holding) {
             let is_home = holding == Holding::Home;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cloud::grants::Action;
+use access::grants::Action;
 use http::StatusCode;
 
 /// Why not. Each kind has a page of its own, so that nothing missing looks like nothing there.

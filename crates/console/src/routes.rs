@@ -1,8 +1,10 @@
 //! The table of pages. Routing, the menu, refusals and the tests of every route and role follow
 //! from it.
 
-use access::RequestFacts;
-use cloud::grants::{Action, Grant};
+use access::{
+    RequestFacts,
+    grants::{Action, Grant},
+};
 use http::Method;
 use types::{BucketName, Timestamp, deed::BoxFuture};
 
@@ -371,8 +373,7 @@ pub fn is_own(next: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use access::{CallerKind, Identity, Who};
-    use cloud::grants::Role;
+    use access::{CallerKind, Identity, Who, grants::Role};
     use types::{AccessKeyId, AccountId};
 
     use super::*;

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use access::{RequestFacts, Transport};
 use bytes::Bytes;
-use cloud::grants::Role;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -281,7 +280,7 @@ impl Console {
             return None;
         };
         Some(Caller {
-            role: Role::of(&account, registry.administers(&session.key)),
+            role: account.role(registry.administers(&session.key)),
             key: session.key.clone(),
             identity,
             account,

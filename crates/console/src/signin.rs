@@ -144,7 +144,7 @@ impl Console {
         let day = day_of(self.clock.now());
         let signs = self.key_proof(caller.session.held(), &day);
         let now = self.identity(caller.session.held());
-        let same = now.is_some_and(|now| now.account() == Some(&caller.account.account_id()));
+        let same = now.is_some_and(|now| now.is_of(&caller.account.account_id()));
         same && signs.is_some_and(|signs| caller.session.is_of(&day, &signs))
     }
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use access::{
-    Action, Ask, Context, Facts, Identity, Permit, Refusal, RequestFacts, Resource, Via,
-    policy::Steps,
+    Action, Ask, Context, Facts, Permit, Refusal, RequestFacts, Resource, Via, policy::Steps,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -185,9 +184,11 @@ impl<'g> Call<'g> {
 
     /// Whether the caller pays for the request, and has agreed to that.
     pub fn is_charged(&self) -> bool {
-        let pays = |documents: &Arc<BucketDocuments>| documents.access.requester_pays();
-        let owner = self.permit.addressed().map(|deed| &deed.owner);
-        self.documents.as_ref().is_some_and(pays) && self.permit.identity().account() != owner
+        let (deed, documents) = (self.permit.addressed(), self.documents.as_ref());
+        deed.zip(documents).is_some_and(|(deed, documents)| {
+            let caller = self.permit.identity();
+            caller.pays(deed, &documents.access)
+        })
     }
 
     /// Whether the caller may learn that there is no such key, or no such version: who may list the
@@ -250,12 +251,12 @@ impl<'g> Call<'g> {
 
     /// Refuses who signs nothing, as S3 does for what leaves something open or reads elsewhere.
     pub fn check_signed(&self, what: &str) -> Result<(), Fault> {
-        match self.permit.identity() {
-            Identity::Anonymous => Err(Fault::with(
+        match self.permit.identity().is_signed() {
+            true => Ok(()),
+            false => Err(Fault::with(
                 FaultKind::AccessDenied,
                 format!("Anonymous users cannot {what}. Sign the request."),
             )),
-            _ => Ok(()),
         }
     }
 

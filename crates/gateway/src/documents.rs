@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use access::{
-    AccessList, Action, Ask, BucketAccess, Facts, Identity, Initiator, PublicAccessBlock, Refusal,
-    Resource, SystemReason,
+    AccessList, Action, Ask, BucketAccess, Facts, Initiator, PublicAccessBlock, Refusal, Resource,
+    SystemReason,
 };
 use types::{BucketDeed, DisplayVersion, ObjectKey, UploadId};
 
@@ -100,8 +100,7 @@ impl Gateway {
 /// Whether all documents of a request are of the caller's account: what is on no bucket is a matter
 /// of it.
 pub(crate) fn is_own(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>) -> bool {
-    let account = ask.principal.account();
-    account.is_some() && deed.is_none_or(|deed| account == Some(&deed.owner))
+    ask.principal.may_learn_why(deed.map(|deed| &**deed))
 }
 
 /// The answer to a client whose request documents refuse. Only callers of the bucket's own account
@@ -110,7 +109,7 @@ pub(crate) fn refused(ask: &Ask<'_>, deed: Option<&Arc<BucketDeed>>, refusal: Re
     let own = is_own(ask, deed);
     match refusal {
         Refusal::PolicyOfOthers => FaultKind::MethodNotAllowed.into(),
-        Refusal::RequesterPays if *ask.principal != Identity::Anonymous => Fault::with(
+        Refusal::RequesterPays if ask.principal.is_signed() => Fault::with(
             FaultKind::AccessDenied,
             "Access Denied: whoever asks pays for requests to this bucket. Send the header \
              x-amz-request-payer: requester.",

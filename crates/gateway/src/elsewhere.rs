@@ -74,7 +74,7 @@ impl Gateway {
             ) => Err(self.refused(ask, facts.deed, refusal)),
             // Only signatures of the bucket's own account are proven to another region.
             (Refusal::NotHome | Refusal::Conditional, Via::Client)
-                if ask.principal.account() != Some(&deed.owner) =>
+                if !ask.principal.is_forwarded(deed) =>
             {
                 Err(self.redirect_once(deed, "it is forwarded for the bucket's own account only"))
             }
@@ -176,7 +176,7 @@ impl Gateway {
         deed: &Arc<BucketDeed>,
         touched: &Touched,
     ) -> Result<Way, Fault> {
-        if ask.principal.account() != Some(&deed.owner) {
+        if !ask.principal.is_forwarded(deed) {
             return Ok(way);
         }
         let Way::Here(_) = &way else {
@@ -227,7 +227,7 @@ impl Gateway {
         let (Some(regions), Some(deed)) = (&self.regions, deed) else {
             return Ok(());
         };
-        if caller.account() == Some(&deed.owner) {
+        if !caller.is_let_in(deed) {
             return Ok(());
         }
         match regions.out_of_touch(deed) {

@@ -126,7 +126,7 @@ pub(crate) fn check_owner(
         return Ok(());
     }
     let list = list_of(record.attributes.list()?, deed);
-    match only_over.as_ref() == Some(&list.owner) {
+    match access::may_replace(only_over.as_ref(), &list.owner) {
         true => Ok(()),
         false => Err(Error::NotOwned),
     }

@@ -77,7 +77,7 @@ impl HandOver {
         from: &Place,
         config: &mut Configuration,
     ) {
-        if !from.is_of_operator_of(&self.regions.here()) && !types::planted("grants-of-others") {
+        if !access::may_set_grants(&self.regions.here(), from) {
             let left_out = config.documents.without_grants();
             if !left_out.is_empty() {
                 let (bucket, region) = (&deed.name, &from.region);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access::{CallerKind, NewBuckets, Ownership, PublicAccessBlock};
+use access::{CallerKind, NewBuckets, Ownership, PublicAccessBlock, grants::Role};
 use serde::{Deserialize, Serialize};
 use types::{AccountId, Placement, RegionId};
 
@@ -113,6 +113,17 @@ impl Account {
         self.new_buckets.as_ref().map(NewBucketsRecord::read)
     }
 
+    /// The role of one of its keys. `admin`: whether the key was made to administer it.
+    pub fn role(&self, admin: bool) -> Role {
+        match (&self.operator, self.root, self.auditor) {
+            (_, true, _) => Role::CloudOperator,
+            (Some(operator), ..) => Role::RegionalOperator(operator.clone()),
+            (None, _, true) => Role::Auditor,
+            _ if admin => Role::TenantAdmin,
+            _ => Role::Customer,
+        }
+    }
+
     /// What it is for, as a caller.
     pub fn caller_kind(&self) -> CallerKind {
         match (self.root, &self.operator, self.auditor) {
@@ -213,5 +224,25 @@ impl Record for Account {
             kept.extend(state.forget_old_keys_of(id));
         }
         kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_follow_from_accounts_and_keys() {
+        let account = |fields: &str| -> Account {
+            let text = format!(r#"{{"v":1,"id":"1","name":"n","created_ms":0{fields}}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        let of = |fields: &str, admin| account(fields).role(admin);
+        assert_eq!(of(r#","root":true"#, false), Role::CloudOperator);
+        assert_eq!(of(r#","root":false"#, false), Role::Customer);
+        assert_eq!(of(r#","root":false"#, true), Role::TenantAdmin);
+        assert_eq!(of(r#","root":false,"auditor":true"#, true), Role::Auditor);
+        let operator = of(r#","root":false,"operator":"o""#, true);
+        assert_eq!(operator, Role::RegionalOperator("o".into()));
     }
 }

@@ -1,7 +1,7 @@
 //! One account, for whoever runs the cloud: its first key, and the guard policy that says what all
 //! of it may do at most.
 
-use cloud::grants::{Action, Grant};
+use access::grants::{Action, Grant};
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! The accounts of the cloud, for whoever runs it: who there is, what binds them, a form for a new
 //! one, and the switch that stops all requests of one.
 
-use cloud::grants::{Action, Grant};
+use access::grants::{Action, Grant};
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 use serde_json::{Value, json};

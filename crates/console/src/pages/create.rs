@@ -1,9 +1,7 @@
 //! A new bucket: its name, its home, where else it is stored, and whose law it keeps to.
 
-use cloud::{
-    RegionRecord, RegionStatus,
-    grants::{Action, Grant},
-};
+use access::grants::{Action, Grant};
+use cloud::{RegionRecord, RegionStatus};
 use http::Method;
 use maud::{Markup, html};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! What is shown instead of a page that cannot be: what is wrong, who can change it, and the id
 //! under which it can be looked up.
 
-use cloud::grants::{Action, roles_with};
+use access::grants::{Action, roles_with};
 use http::Method;
 use maud::{Markup, html};
 

@@ -1,7 +1,7 @@
 //! How this region is doing, for whoever runs it: what `dhow doctor` finds and what to do about it,
 //! the disk and what is stored on it, and the certificates of all regions.
 
-use cloud::grants::{Action, Grant};
+use access::grants::{Action, Grant};
 use http::Method;
 use maud::{Markup, html};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! The access keys of the account: when each was last used; make, disable, enable, delete. The
 //! secret of a new key is shown once.
 
-use cloud::grants::{Action, Grant};
+use access::grants::{Action, Grant};
 use http::Method;
 use maud::{Markup, html};
 use serde_json::{Value, json};

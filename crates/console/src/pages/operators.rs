@@ -1,6 +1,6 @@
 //! The companies that run regions, and a form for another one.
 
-use cloud::grants::{Action, Grant};
+use access::grants::{Action, Grant};
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Where buckets are: of one on the map, with what each region holds of it, and all of them as a
 //! list for those who look after the cloud. Nothing here leads to an object.
 
-use cloud::grants::{Action, Grant};
+use access::grants::{Action, Grant};
 use http::Method;
 use maud::{Markup, html};
 use serde_json::Value;

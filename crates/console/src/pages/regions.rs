@@ -1,6 +1,6 @@
 //! The regions of the cloud: on the map, as a table, and one by itself.
 
-use cloud::grants::{Action, Grant};
+use access::grants::{Action, Grant};
 use http::Method;
 use maud::{Markup, html};
 use serde_json::{Value, json};

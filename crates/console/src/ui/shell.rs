@@ -1,7 +1,6 @@
 //! What is around every page.
 
-use access::{SessionOf, Who};
-use cloud::grants::Role;
+use access::{SessionOf, Who, grants::Role};
 use maud::{DOCTYPE, Markup, html};
 use types::Timestamp;
 

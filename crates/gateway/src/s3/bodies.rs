@@ -128,9 +128,11 @@ impl<'g> Call<'g> {
             self.caller_now()?;
             return Ok((xml::parse(&bytes, roots)?, None));
         }
-        let owner = self.permit.addressed().map(|deed| &deed.owner);
+        let caller = self.permit.identity();
+        let owner = self.permit.addressed();
+        let owner = owner.is_some_and(|deed| caller.is_of_owner(deed));
         // The places for these are for the bucket's own account.
-        if self.permit.identity().account() != owner
+        if !owner
             || body
                 .len_hint()
                 .is_some_and(|len| len > LARGE_XML_BYTES_MAX as u64)

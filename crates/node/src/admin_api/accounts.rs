@@ -6,8 +6,6 @@ use cloud::{AccessChange, AccountKind, KeyInfo, KeyStatus};
 use serde_json::{Value, json};
 use types::{AccessKeyId, AccountId, Jurisdiction};
 
-use cloud::grants::Role;
-
 use super::{
     Admin, Answer, Call,
     answers::{bad, parse, refused, to_json},
@@ -193,7 +191,7 @@ impl Admin {
     /// A key for people and scripts: with the name of its account, and what it may administer.
     fn key(&self, key: &KeyInfo) -> Value {
         let account = self.region.registry.account(&AccountId::new(&key.account));
-        let role = account.as_ref().map(|account| Role::of(account, key.admin));
+        let role = account.as_ref().map(|account| account.role(key.admin));
         let mut shown = json!({
             "access_key": key.access_key,
             "account": key.account,

@@ -77,7 +77,7 @@ impl Admin {
     pub(super) fn list_buckets(&self, call: &Call) -> Answer {
         let of = call.within_account(None)?;
         let mut deeds = self.region.registry.all();
-        deeds.retain(|d| of.as_ref().is_none_or(|of| d.owner == *of));
+        deeds.retain(|d| of.as_ref().is_none_or(|of| access::is_owner(of, d)));
         Ok(deeds.iter().map(|d| deed(d)).collect())
     }
 

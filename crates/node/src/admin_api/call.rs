@@ -1,11 +1,10 @@
 //! One request to the admin API, once its sender is known, and how far its right reaches.
 
+use access::grants::{Action, Grant, Role, grant};
 use bytes::Bytes;
 use cloud::RegionRecord;
 use http::StatusCode;
 use types::{AccountId, Actor};
-
-use cloud::grants::{Action, Grant, Role, grant};
 
 use super::Refused;
 
@@ -70,34 +69,22 @@ impl Call {
 
     /// To what belongs to `account`.
     pub fn of_account(&self, account: &AccountId) -> Result<(), Refused> {
-        match grant(&self.role, self.action) {
-            Grant::All => Ok(()),
-            Grant::OwnAccount if self.account == *account => Ok(()),
-            _ => Err(self.refuse()),
-        }
+        let may = self
+            .role
+            .may_to_account(self.action, &self.account, account);
+        may.then_some(()).ok_or_else(|| self.refuse())
     }
 
     /// To what belongs to `asked`, or to all accounts: answers to which it comes down.
     pub fn within_account(&self, asked: Option<AccountId>) -> Result<Option<AccountId>, Refused> {
-        match grant(&self.role, self.action) {
-            Grant::All => Ok(asked),
-            Grant::OwnAccount if asked.as_ref().is_none_or(|a| *a == self.account) => {
-                Ok(Some(self.account.clone()))
-            }
-            _ => Err(self.refuse()),
-        }
+        let within = self.role.within_account(self.action, &self.account, asked);
+        within.ok_or_else(|| self.refuse())
     }
 
     /// To a region; one that is not there belongs to no operator.
     pub fn of_region(&self, region: Option<&RegionRecord>) -> Result<(), Refused> {
-        match (grant(&self.role, self.action), &self.role, region) {
-            (Grant::All, ..) => Ok(()),
-            (Grant::OwnRegions, Role::RegionalOperator(operator), Some(region))
-                if region.operator == *operator =>
-            {
-                Ok(())
-            }
-            _ => Err(self.refuse()),
-        }
+        let operator = region.map(|region| &*region.operator);
+        let may = self.role.may_to_region(self.action, operator);
+        may.then_some(()).ok_or_else(|| self.refuse())
     }
 }

@@ -240,7 +240,7 @@ impl Admin {
     ) -> Result<Judged, Refused> {
         let deed = Deeds::get(&*self.region.registry, name);
         let deed = match deed {
-            Some(deed) if deed.owner == *account => deed,
+            Some(deed) if access::is_owner(account, &deed) => deed,
             None if all => return Err(refused(CloudError::NoBucket(name.clone()))),
             // Whose it is, or that there is none, is nobody else's matter.
             found => return self.of_others((account, found.filter(|_| all)), name, question),

@@ -1,5 +1,5 @@
 //! The admin API: a small listener of its own. Each request is signed like one for S3, and allowed
-//! by the role of its key ([`cloud::grants`]); whatever else comes is 403.
+//! by the role of its key ([`access::grants`]); whatever else comes is 403.
 //!
 //! All is below `/-/admin/v1/`; [`admin::operations`] has the table of requests, and
 //! docs/admin-api.json (served as `GET openapi.json`) describes them. Accounts, keys, regions and
@@ -31,6 +31,7 @@ use std::{
 
 use access::{
     Identity, Who,
+    grants::Role,
     signature::{
         self, AuthType, Facts, PayloadMode, RegionNames, Request as Signed, Service,
         SignatureError, SignedHeader,
@@ -41,7 +42,7 @@ use admin::{
     operations::{Op, route},
 };
 use bytes::Bytes;
-use cloud::{Introduced, KeyStatus, RegionStatus, grants::Role};
+use cloud::{Introduced, KeyStatus, RegionStatus};
 use gateway::{Hosts, SmallLimits, serve_small};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -360,7 +361,7 @@ impl Admin {
                 account: account.clone(),
                 access_key: access_key.clone(),
             },
-            role: Role::of(&found, registry.administers(&access_key)),
+            role: found.role(registry.administers(&access_key)),
             account,
         };
         if !matches!(verified.payload, PayloadMode::Sha256(_)) {
@@ -426,12 +427,14 @@ fn answered(answer: Answer) -> Response<Full<Bytes>> {
 
 /// Users do what their policies allow, and no policy is about the admin API.
 fn may_administer(who: &Who) -> Result<(), Refused> {
+    if who.may_administer() {
+        return Ok(());
+    }
     let why = match who {
-        Who::Root => return Ok(()),
-        Who::User(_) => {
+        Who::Session(_) => "access denied: the admin API takes no sessions",
+        Who::Root | Who::User(_) => {
             "access denied: this key is a user's, and the admin API takes keys of accounts only"
         }
-        Who::Session(_) => "access denied: the admin API takes no sessions",
     };
     tracing::info!(?who, "an admin request of a user was refused");
     Err((StatusCode::FORBIDDEN, why.to_owned()))

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use access::grants::View;
 use admin::bodies::{Allow, NewOperator, NewRegion, Rekey, Revoke};
-use cloud::{RegionStatus, grants::Role, token_hash};
+use cloud::{RegionStatus, token_hash};
 use peer::JoinToken;
 use serde_json::{Value, json};
 use types::{CertificateSerial, RegionId};
@@ -206,17 +207,16 @@ impl Admin {
         let Some(fields) = shown.as_object_mut() else {
             return shown;
         };
-        match &call.role {
-            Role::Customer | Role::TenantAdmin => {
+        match call.role.view_of_region(&region.operator) {
+            View::Placing => {
                 for field in OF_OPERATORS {
                     fields.remove(field);
                 }
             }
-            // How much another operator's regions are asked is not for its competitors.
-            Role::RegionalOperator(own) if *own != region.operator => {
+            View::WithoutLoad => {
                 fields.remove("load");
             }
-            Role::RegionalOperator(_) | Role::CloudOperator | Role::Auditor => {}
+            View::All => {}
         }
         shown
     }

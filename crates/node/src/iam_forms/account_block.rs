@@ -118,7 +118,6 @@ impl IamForms {
         let Identity::Key {
             account,
             who,
-            kind,
             guard,
             ..
         } = identity
@@ -126,8 +125,7 @@ impl IamForms {
             return Err(unauthenticated());
         };
         let named = head.headers.get(ACCOUNT).map(|value| value.as_bytes());
-        let own = named == Some(account.as_bytes());
-        if !own || !kind.keeps_data() {
+        if !identity.is_own_account(named) {
             return Err(denied("Access Denied"));
         }
         let how = self.conditions(head, came);

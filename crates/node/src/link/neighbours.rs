@@ -125,11 +125,7 @@ impl Neighbours {
     /// what made them is waited for a moment.
     async fn live(&self, key: &AccessKeyId, account: &AccountId) -> Option<Identity> {
         let registry = &self.registry;
-        let now = || {
-            registry
-                .caller(key)
-                .filter(|c| c.account() == Some(account))
-        };
+        let now = || registry.caller(key).filter(|c| c.is_of(account));
         if registry.knows_key(key) {
             return now();
         }
@@ -540,7 +536,7 @@ impl gateway::Regions for Neighbours {
                         None => self.live(&key, &account).await,
                         Some(_) => {
                             let caller = self.registry.caller_of(statement);
-                            caller.filter(|caller| caller.account() == Some(&account))
+                            caller.filter(|caller| caller.is_of(&account))
                         }
                     };
                     live.map_or(Proven::Nobody, Proven::Caller)

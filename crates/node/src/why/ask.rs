@@ -46,7 +46,7 @@ impl Region {
         if question
             .account
             .as_deref()
-            .is_some_and(|account| account != &*deed.owner)
+            .is_some_and(|account| !access::is_account(account, &deed.owner))
         {
             return Err("it is asked about the bucket's own account only".to_owned());
         }

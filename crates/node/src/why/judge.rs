@@ -303,7 +303,8 @@ fn checks(here: &Here<'_>, question: &Question, outcome: Outcome) -> Vec<Check> 
         checks.push(Check::new("placement", Says::Passes, why));
     }
     if let Some(access) = here.access {
-        let own = here.deed.map(|deed| &*deed.owner) == question.account.as_deref();
+        let asked = here.deed.zip(question.account.as_deref());
+        let own = asked.is_some_and(|(deed, account)| access::is_account(account, &deed.owner));
         let takes = access.block.restrict_buckets && access.is_public() == Some(true) && !own;
         let (says, why) = match (access.is_public(), takes) {
             (Some(true), true) => (

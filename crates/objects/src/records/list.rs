@@ -31,8 +31,7 @@ impl ObjectList {
     /// The list that an object is written with; `None` where it says what holds without one: that
     /// the bucket's owner owns the object, and nobody else has access.
     pub fn of_new(list: AccessList, bucket_owner: &AccountId) -> Option<Self> {
-        let default = list.owner == *bucket_owner && list == AccessList::of_owner(bucket_owner);
-        (!default).then_some(Self {
+        (!list.is_default_of(bucket_owner)).then_some(Self {
             list,
             set: VersionId::from_bytes([0; 16]),
         })

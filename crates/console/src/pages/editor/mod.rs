@@ -386,7 +386,7 @@ const OPENS: &str = "This policy is public: everybody on the network may do what
 /// What refuses public policies of the bucket: the switches of the bucket, or of its account.
 async fn blocks(call: &Call<'_>, bucket: &str) -> Result<Option<String>, Fault> {
     let who = call.who()?;
-    let owns = call.shown()?.deed.owner == who.account.account_id();
+    let owns = access::is_owner(&who.account.account_id(), &call.shown()?.deed);
     if owns && who.account.block().is_some_and(|block| block.block_policy) {
         return Ok(Some(call.t("set for the account").into_owned()));
     }

@@ -1,7 +1,7 @@
 //! Asks what would be decided: the admin API explains it where the caller may ask that, and else
 //! IAM simulates it. Both decide with the code that decides requests.
 
-use cloud::grants::{Action, Grant};
+use access::grants::{Action, Grant};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -213,7 +213,7 @@ async fn policy_of_bucket(call: &Call<'_>, resource: &str) -> Result<Option<Stri
     let name = bucket_of(resource).and_then(|name| types::BucketName::new(name).ok());
     let deed = name.and_then(|name| registry.get(&name));
     let own = call.who()?.account.account_id();
-    let Some(deed) = deed.filter(|deed| deed.owner == own) else {
+    let Some(deed) = deed.filter(|deed| access::is_owner(&own, deed)) else {
         return Ok(None);
     };
     of_bucket(call, &deed.name).await

@@ -271,8 +271,7 @@ async fn get(call: &mut Call<'_>, row: &Row, action: Action) -> Answer {
 /// The answer to a client whose list or policy grants public access, where that is refused.
 pub(crate) fn public(call: &Call<'_>) -> Fault {
     let identity = call.permit.identity();
-    let owner = call.permit.deed().map(|deed| &deed.owner);
-    let own = owner.is_none() || identity.account() == owner;
+    let own = identity.may_learn_why(call.permit.deed().map(|deed| &**deed));
     let key = call.key.as_ref();
     match (own, call.bucket.as_ref()) {
         (true, Some(bucket)) => {

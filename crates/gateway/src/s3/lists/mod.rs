@@ -186,7 +186,9 @@ fn set(call: &Call<'_>, version: Option<objects::DisplayVersion>) -> Answer {
 /// The owner that a body names must be the real one.
 fn is_owner(gateway: &Gateway, named: Option<&str>, owner: &AccountId) -> Result<(), Fault> {
     match named {
-        Some(named) if named != gateway.canonical_id(owner) => Err(FaultKind::AccessDenied.into()),
+        Some(named) if !access::is_account(named, &gateway.canonical_id(owner)) => {
+            Err(FaultKind::AccessDenied.into())
+        }
         _ => Ok(()),
     }
 }

@@ -113,7 +113,7 @@ impl Asked {
     ) -> Result<Vec<Grant>, Fault> {
         let given = |canned: Canned, permission| {
             let mut grants = canned.grants(owner);
-            if owner != bucket_owner {
+            if access::is_of_another(owner, bucket_owner) {
                 grants.push(Grant {
                     grantee: Grantee::Account(bucket_owner.clone()),
                     permission,

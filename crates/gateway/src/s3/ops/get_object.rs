@@ -1,6 +1,6 @@
 //! GetObject: a version of an object, or a range or part of it.
 
-use access::{Identity, Permit};
+use access::Permit;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use objects::{
     GetRequest, ObjectContent, ObjectInfo, ObjectReader, ObjectView, RangeSpec, Replicas,
@@ -97,7 +97,7 @@ pub(super) fn overrides(call: &Call<'_>) -> Result<Vec<(HeaderName, HeaderValue)
         found.push((name, value));
     }
     // Else a link to what others may write would choose what a browser takes it for.
-    if !found.is_empty() && *call.permit.identity() == Identity::Anonymous {
+    if !found.is_empty() && !call.permit.identity().is_signed() {
         return Err(Fault::with(
             FaultKind::InvalidRequest,
             "Request specific response headers cannot be used for anonymous GET requests.",

@@ -9,11 +9,9 @@ mod steps;
 
 use std::{sync::Arc, time::Duration};
 
+use access::grants::{Action, Grant, grant};
 use admin::bodies::{DrainRegion, PlanDrain};
-use cloud::{
-    DrainOrder, DrainState, RegionRecord, RegionStatus,
-    grants::{Action, Grant, grant},
-};
+use cloud::{DrainOrder, DrainState, RegionRecord, RegionStatus};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use types::{BucketDeed, Deeds as _, RegionId, Timestamp};

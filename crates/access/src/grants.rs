@@ -1,6 +1,6 @@
 //! Who may do what through the admin API, and which pages of the console they have.
 
-use crate::Account;
+use types::AccountId;
 
 /// Whose hand a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +18,6 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role of a key of an account. `admin`: whether the key was made to administer it.
-    pub fn of(account: &Account, admin: bool) -> Self {
-        match (&account.operator, account.root, account.auditor) {
-            (_, true, _) => Self::CloudOperator,
-            (Some(operator), ..) => Self::RegionalOperator(operator.clone()),
-            (None, _, true) => Self::Auditor,
-            _ if admin => Self::TenantAdmin,
-            _ => Self::Customer,
-        }
-    }
-
     /// For people, as docs/guide.md names it.
     pub fn words(&self) -> String {
         match self {
@@ -37,6 +26,52 @@ impl Role {
             Self::RegionalOperator(operator) => format!("operator of {operator}"),
             Self::CloudOperator => "cloud operator".to_owned(),
             Self::Auditor => "auditor".to_owned(),
+        }
+    }
+
+    /// Whether a caller in this role, whose account is `own`, may do `action` to what belongs to
+    /// `account`.
+    pub fn may_to_account(&self, action: Action, own: &AccountId, account: &AccountId) -> bool {
+        match grant(self, action) {
+            Grant::All => true,
+            Grant::OwnAccount => own == account,
+            Grant::OwnRegions | Grant::No => false,
+        }
+    }
+
+    /// The same of a list of what belongs to `asked`, or with `None` to all accounts: whose part of
+    /// it the caller gets, where `Some(None)` is all of it and `None` is a refusal.
+    pub fn within_account(
+        &self,
+        action: Action,
+        own: &AccountId,
+        asked: Option<AccountId>,
+    ) -> Option<Option<AccountId>> {
+        match grant(self, action) {
+            Grant::All => Some(asked),
+            Grant::OwnAccount if asked.as_ref().is_none_or(|asked| asked == own) => {
+                Some(Some(own.clone()))
+            }
+            Grant::OwnAccount | Grant::OwnRegions | Grant::No => None,
+        }
+    }
+
+    /// What a caller in this role may see of a region that this operator runs.
+    pub fn view_of_region(&self, operator: &str) -> View {
+        match self {
+            Self::Customer | Self::TenantAdmin => View::Placing,
+            Self::RegionalOperator(own) if *own != operator => View::WithoutLoad,
+            Self::RegionalOperator(_) | Self::CloudOperator | Self::Auditor => View::All,
+        }
+    }
+
+    /// Whether a caller in this role may do `action` to a region that this operator runs; a region
+    /// that does not exist belongs to none.
+    pub fn may_to_region(&self, action: Action, operator: Option<&str>) -> bool {
+        match (grant(self, action), self) {
+            (Grant::All, _) => true,
+            (Grant::OwnRegions, Self::RegionalOperator(own)) => operator == Some(own),
+            _ => false,
         }
     }
 }
@@ -81,6 +116,17 @@ pub enum Action {
     Scrub,
     /// How a region is doing: what is wrong with it, its disk, what it holds.
     SeeHealth,
+}
+
+/// How much of a region's record a role may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// What a tenant needs to place buckets.
+    Placing,
+    /// All but how much the region is asked: that is not for its operator's competitors.
+    WithoutLoad,
+    /// All.
+    All,
 }
 
 /// How far a role's right to do something reaches.
@@ -186,17 +232,59 @@ mod tests {
     }
 
     #[test]
-    fn roles_follow_from_accounts_and_keys() {
-        let account = |fields: &str| -> Account {
-            let text = format!(r#"{{"v":1,"id":"1","name":"n","created_ms":0{fields}}}"#);
-            serde_json::from_str(&text).unwrap()
-        };
-        let of = |fields: &str, admin| Role::of(&account(fields), admin);
-        assert_eq!(of(r#","root":true"#, false), Role::CloudOperator);
-        assert_eq!(of(r#","root":false"#, false), Role::Customer);
-        assert_eq!(of(r#","root":false"#, true), Role::TenantAdmin);
-        assert_eq!(of(r#","root":false,"auditor":true"#, true), Role::Auditor);
-        let operator = of(r#","root":false,"operator":"o""#, true);
-        assert_eq!(operator, Role::RegionalOperator("o".into()));
+    fn a_grant_reaches_as_far_as_it_says() {
+        use Action as A;
+        let (own, other) = (AccountId::new("1"), AccountId::new("2"));
+        let (admin, operator) = (Role::TenantAdmin, Role::RegionalOperator("o".into()));
+        for (role, action, to_own, to_other) in [
+            (&admin, A::ListKeys, true, false),
+            (&Role::CloudOperator, A::ListKeys, true, true),
+            (&Role::Customer, A::ListKeys, false, false),
+            // Regions are no account's.
+            (&operator, A::DrainRegion, false, false),
+        ] {
+            assert_eq!(role.may_to_account(action, &own, &own), to_own, "{role:?}");
+            assert_eq!(
+                role.may_to_account(action, &own, &other),
+                to_other,
+                "{role:?}"
+            );
+            let within =
+                |asked: Option<&AccountId>| role.within_account(action, &own, asked.cloned());
+            let all = match (to_own, to_other) {
+                (_, true) => Some(None),
+                (true, false) => Some(Some(own.clone())),
+                (false, false) => None,
+            };
+            assert_eq!(within(None), all, "{role:?}");
+            assert_eq!(
+                within(Some(&own)),
+                to_own.then(|| Some(own.clone())),
+                "{role:?}"
+            );
+            assert_eq!(
+                within(Some(&other)),
+                to_other.then(|| Some(other.clone())),
+                "{role:?}"
+            );
+        }
+        for (role, action, of_own, of_other, of_none) in [
+            (&operator, A::DrainRegion, true, false, false),
+            (&operator, A::ChangeRegions, false, false, false),
+            (&Role::CloudOperator, A::DrainRegion, true, true, true),
+            (&admin, A::ListKeys, false, false, false),
+        ] {
+            let may = |operator| role.may_to_region(action, operator);
+            let found = (may(Some("o")), may(Some("p")), may(None));
+            assert_eq!(found, (of_own, of_other, of_none), "{role:?}");
+        }
+        let views = [&admin, &Role::Customer, &operator, &Role::Auditor];
+        let of = |run_by| views.map(|role| role.view_of_region(run_by));
+        assert_eq!(
+            of("o"),
+            [View::Placing, View::Placing, View::All, View::All]
+        );
+        let of_other = [View::Placing, View::Placing, View::WithoutLoad, View::All];
+        assert_eq!(of("p"), of_other);
     }
 }
