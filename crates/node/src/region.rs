@@ -136,8 +136,7 @@ impl Region {
             },
         })
         .await?;
-        let withheld = &config.cloud.withheld_features;
-        registry.announce_features(Features::own().without(withheld));
+        registry.announce_features(Features::own().without(&config.cloud.withheld_features));
         know_owner(config, &dir, owner, &link, &registry, at)?;
         let credentials = match &upstream {
             None => Some(root_credentials(&dir, &registry).await?),
@@ -160,9 +159,7 @@ impl Region {
         let unreported = Arc::new(Unreported::open(&dir)?);
         let others = (Arc::clone(&registry), Arc::clone(&link), unreported);
         let neighbours = Neighbours::new(here, others, Arc::clone(&clock), config.cloud.patience());
-        if config.durability == Durability::Relaxed {
-            neighbours.may_have_lost();
-        }
+        neighbours.started(config.durability);
         let starts = Starts::open(&dir, &link.identity, &neighbours, clock.now())?;
         let replication = follow(&objects, &neighbours, &link, &clock, sealing, &config.cloud);
         Ok(Self {

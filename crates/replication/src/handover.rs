@@ -103,23 +103,7 @@ impl HandOver {
         let permit = authorize_receiving(deed, &here, from)?;
         let until = self.offered_until(deed, from, &permit).await?;
         if versions.is_empty() {
-            if until.is_none() {
-                // Nothing of it was set there.
-                return Ok(Settled {
-                    configuration: Some(true),
-                    ..Settled::default()
-                });
-            }
-            let compared = self.compare_configuration(deed, from, &permit);
-            let compared = tokio::time::timeout(ANSWER_WITHIN, compared).await;
-            if let Ok(Err(error)) = &compared {
-                let (bucket, region) = (&deed.name, &from.region);
-                tracing::warn!(%bucket, %region, %error, "a configuration was not compared");
-            }
-            return Ok(Settled {
-                configuration: Some(matches!(compared, Ok(Ok(())))),
-                ..Settled::default()
-            });
+            return Ok(self.compared(deed, from, (&permit, until)).await);
         }
         let removed = self.objects.removed_here(&permit, &versions).await?;
         let work = Work {
@@ -152,6 +136,34 @@ impl HandOver {
             superseded,
             ..settled
         })
+    }
+}
+
+impl HandOver {
+    /// Takes over what of the configuration was set later in another region. Nothing was, where
+    /// that may offer nothing.
+    async fn compared(
+        &self,
+        deed: &Arc<BucketDeed>,
+        from: &Place,
+        (permit, until): (&Permit, Option<Timestamp>),
+    ) -> Settled {
+        let done = match until {
+            None => true,
+            Some(_) => {
+                let compared = self.compare_configuration(deed, from, permit);
+                let compared = tokio::time::timeout(ANSWER_WITHIN, compared).await;
+                if let Ok(Err(error)) = &compared {
+                    let (bucket, region) = (&deed.name, &from.region);
+                    tracing::warn!(%bucket, %region, %error, "a configuration was not compared");
+                }
+                matches!(compared, Ok(Ok(())))
+            }
+        };
+        Settled {
+            configuration: Some(done),
+            ..Settled::default()
+        }
     }
 }
 

@@ -40,8 +40,8 @@ use crate::{
 
 /// How long an answer waits for versions that come; their coming goes on in any case.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Versions that are fetched at once by rules from one region, over all buckets: a region that sends
-/// slowly holds up no other.
+/// Versions that are fetched at once by rules from one region, over all buckets: a region that
+/// sends slowly holds up no other.
 const AT_ONCE: usize = 8;
 /// Questions of one region by whose versions memory is taken at once.
 const QUESTIONS: usize = 2;

@@ -27,6 +27,7 @@ use types::{
 };
 
 use super::{Link, Unreported, paths};
+use crate::config::Durability;
 
 /// How long the head of a passed request's answer may take: an upload is answered at its end.
 const PASSED_MAX: Duration = Duration::from_secs(6 * 3600);
@@ -92,8 +93,12 @@ impl Neighbours {
         })
     }
 
-    /// A loss of power before this start may have taken writes that were acknowledged.
-    pub fn may_have_lost(&self) {
+    /// With relaxed durability a loss of power before this start may have taken writes that were
+    /// acknowledged.
+    pub fn started(&self, durability: Durability) {
+        if durability == Durability::Strict {
+            return;
+        }
         let ahead = 2 * objects::AHEAD_MAX_MS;
         let until = Timestamp::from_ms(self.clock.now().ms().saturating_add(ahead));
         // A second call would say the same.
