@@ -8,6 +8,7 @@ use types::Actor;
 
 use crate::{
     CloudError, DrainOrder, DrainRecord, DrainState, RegionRecord, RegionStatus, Registry,
+    past_tokens::Ended,
 };
 
 impl DrainRecord {
@@ -51,7 +52,7 @@ impl Registry {
             }
         }
         let rows = match record.status {
-            RegionStatus::Open => self.drop_tokens(region),
+            RegionStatus::Open => self.drop_tokens(region, Ended::Used),
             RegionStatus::Draining => Vec::new(),
             other => {
                 let why = other.keeps_from(region, RegionStatus::Draining);

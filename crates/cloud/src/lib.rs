@@ -6,6 +6,7 @@
 //! as a signing key derived for one region and day, or once, to whoever created it.
 
 mod accounts;
+mod admission;
 mod aliases;
 mod arrival;
 mod asymmetric;
@@ -33,6 +34,7 @@ mod named;
 mod names;
 mod old;
 mod pace;
+mod past_tokens;
 mod policies;
 mod policy_usage;
 mod principals;
@@ -63,6 +65,7 @@ mod words;
 
 pub use accounts::{AccessChange, AccountKind};
 pub use catch_up::{CatchUpPlan, CaughtUp, LogAsk, LogPage, LogSource, LostRow};
+pub use admission::SKEW_MAX_MS;
 pub use chains::{BucketChains, MapAfter};
 pub use clients::{Clients, Pace};
 pub use deeds::PlacementChange;
@@ -82,7 +85,7 @@ pub use kinds::{
         check_position,
     },
 };
-pub use link::{Ask, Readiness, RegistryAnswer, SKEW_MAX_MS, SentChange, Upstream};
+pub use link::{Ask, Readiness, RegistryAnswer, SentChange, Upstream};
 pub use pace::{ChangeLimits, Share};
 pub use policies::{GroupInfo, Holder, NewEntity, PolicyInfo, VersionInfo};
 pub use policy_usage::{PolicyHolders, Usage};

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    Actor, BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed, RegionId, SignedRequest,
+    BucketDeed, BucketId, BucketName, DeedError, Deeds, NewDeed, RegionId, SignedRequest,
     deed::BoxFuture,
 };
 
@@ -149,9 +149,6 @@ pub struct Readiness {
     /// Whether its engine takes writes.
     pub writable: bool,
 }
-
-/// How far a region's clock may be from the registry's, in milliseconds, to be let in.
-pub const SKEW_MAX_MS: u64 = 5_000;
 
 /// What it is answered.
 #[derive(Serialize, Deserialize)]
@@ -392,40 +389,12 @@ impl Registry {
         announced: &Announcement,
         ready: &Readiness,
     ) -> Result<RegistryAnswer, CloudError> {
-        self.announce(from, announced).await?;
-        self.admit(from, ready).await?;
-        Ok(RegistryAnswer::Done)
-    }
-
-    /// Opens a region that has joined, once it passes the checks of admission.
-    async fn admit(&self, region: &RegionId, ready: &Readiness) -> Result<(), CloudError> {
-        let joining = self
-            .region(region)
-            .is_some_and(|r| r.status == RegionStatus::Joining);
-        if !joining {
-            return Ok(());
-        }
-        let skew = self.clock.now().ms().abs_diff(ready.now_ms);
-        if skew > SKEW_MAX_MS {
-            return Err(CloudError::Refused(format!(
-                "the clock of region {region} is {skew} ms off, {SKEW_MAX_MS} are allowed"
-            )));
-        }
-        if !ready.writable {
-            return Err(CloudError::Refused(format!(
-                "the engine of region {region} takes no writes"
-            )));
-        }
-        let own = env!("CARGO_PKG_VERSION");
-        if ready.version != own {
-            return Err(CloudError::Refused(format!(
-                "region {region} runs version {}, the registry's region {own}",
-                ready.version
-            )));
-        }
-        let actor = Actor::Region(region.clone());
-        let opened = self.set_region_status(&actor, region, RegionStatus::Open);
-        opened.await.map(drop)
+        let answered = match self.announce(from, announced).await {
+            Ok(()) => self.admit(from, ready).await,
+            refused => refused,
+        };
+        self.note_admission(from, &answered);
+        answered.map(|()| RegistryAnswer::Done)
     }
 
     async fn answer_changes(

@@ -12,6 +12,7 @@ use crate::{
     Registry,
     change::{Draft, RowChange},
     kinds::{FORMAT, Record, operator::is_id, token::TokenRecord},
+    past_tokens::Ended,
 };
 
 /// What a region says of itself when it joins or comes back.
@@ -150,7 +151,7 @@ impl Registry {
             rekeys: false,
             key: None,
         };
-        let mut rows = self.drop_tokens(&plan.id);
+        let mut rows = self.drop_tokens(&plan.id, Ended::Replaced);
         rows.push(RowChange::put(token_hash, &token)?);
         let joined = self.region(&plan.id);
         let record = match joined.filter(|known| known.status == RegionStatus::Joining) {
@@ -179,7 +180,9 @@ impl Registry {
         }
     }
 
-    pub(crate) fn drop_tokens(&self, region: &str) -> Vec<RowChange> {
+    /// Takes the tokens of a region away, whose holders are told why from now on.
+    pub(crate) fn drop_tokens(&self, region: &str, why: Ended) -> Vec<RowChange> {
+        self.note_past_tokens(region, why);
         let state = self.state.read();
         let of_region = state.tokens.iter().filter(|(_, t)| t.region == region);
         of_region
@@ -202,21 +205,16 @@ impl Registry {
         announced.check(false)?;
         // It may have been planned before the name was taken.
         self.check_name(region)?;
-        let refused = || {
-            CloudError::Refused(
-                "the join token is unknown, used, expired or for another region; \
-                 `dhow region open` makes a new one"
-                    .into(),
-            )
-        };
         let turn = self.turn().await;
         let now = self.clock.now().ms();
         let hash = token_hash(secret);
         let token = self.state.read().tokens.get(&hash).cloned();
-        let token = token.filter(|t| t.region == region && now < t.expires_ms);
-        let (token, known) = token.zip(self.region(region)).ok_or_else(refused)?;
-        if token.rekeys {
-            let token = (hash, token);
+        let refused = || self.token_refused(&hash, region, token.as_ref());
+        let valid = token.clone();
+        let valid = valid.filter(|t| t.region == region && now < t.expires_ms);
+        let (valid, known) = valid.zip(self.region(region)).ok_or_else(refused)?;
+        if valid.rekeys {
+            let token = (hash, valid);
             return self
                 .take_new_key(turn, token, &known, announced, issued)
                 .await;
@@ -302,7 +300,11 @@ impl Registry {
             (Closed, Some(drain)) => drain.end(DrainState::Done, self.clock.now().ms()),
             _ => {}
         }
-        let rows = self.drop_tokens(region);
+        let why = match status {
+            Closed => Ended::Closed,
+            _ => Ended::Used,
+        };
+        let rows = self.drop_tokens(region, why);
         if action == "region.close" && rows.is_empty() && self.is_on_disk(region, &record).await? {
             return Ok(Arc::new(record));
         }

@@ -19,6 +19,7 @@ use types::{AccountId, Actor, Clock, Features, InVain, Place, Random, RegionId, 
 use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
     catch_up::UNFINISHED,
+    admission::NotAdmitted,
     chains::Chains,
     change::{Change, Draft, RowChange, RowNow},
     clients::Left,
@@ -28,6 +29,7 @@ use crate::{
     link::Upstream,
     names,
     pace::{ChangeLimits, Pace},
+    past_tokens::PastTokens,
     receipts::Pasts,
     sessions::Sessions,
     standing::Standing,
@@ -104,6 +106,10 @@ pub struct Registry {
     pub(crate) pasts: Pasts,
     /// What regions announced last that was refused, in the registry's region.
     pub(crate) unreached: Mutex<BTreeMap<String, (Announcement, String)>>,
+    /// Why regions are not open yet.
+    pub(crate) not_admitted: NotAdmitted,
+    /// Join tokens that are good no more.
+    pub(crate) past_tokens: PastTokens,
     /// When the keeper last answered, in milliseconds; 0 before it has.
     pub(crate) answered_at: AtomicU64,
     pub(crate) chains: Arc<Chains>,
@@ -206,6 +212,8 @@ impl Registry {
             pace: Pace::default(),
             pasts: Pasts::default(),
             unreached: Mutex::default(),
+            not_admitted: NotAdmitted::default(),
+            past_tokens: PastTokens::default(),
             answered_at: AtomicU64::new(0),
             chains: Arc::new(Chains::new(map_key)),
             features: RwLock::new(Features::own()),
@@ -491,6 +499,8 @@ fn last_of_each(written: &[Written]) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
 
 #[cfg(test)]
 mod actors_tests;
+#[cfg(test)]
+mod admission_tests;
 #[cfg(test)]
 mod arrival_tests;
 #[cfg(test)]

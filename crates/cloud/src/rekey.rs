@@ -13,6 +13,7 @@ use crate::{
     Announcement, CloudError, IssuedRecord, RegionRecord, RegionStatus, Registry,
     change::RowChange,
     kinds::{FORMAT, token::TokenRecord},
+    past_tokens::Ended,
 };
 
 impl Registry {
@@ -42,7 +43,7 @@ impl Registry {
             rekeys: true,
             key: None,
         };
-        let mut rows = self.drop_tokens(region);
+        let mut rows = self.drop_tokens(region, Ended::Replaced);
         rows.push(RowChange::put(token_hash, &token)?);
         self.put_region(turn, actor, "region.rekey", record, rows)
             .await?;
