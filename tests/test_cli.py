@@ -105,6 +105,8 @@ def test_doctor_and_scrub(own_cloud):
     online = own_cloud.cli_json("scrub", "--json")
     assert online["damaged"] == [] and online["bytes"] > 0
     own_cloud.stop()
+    stopped = own_cloud.cli("doctor", check=False)
+    assert stopped.returncode == 0 and "no Dhow is running on" in stopped.stdout, stopped.stdout
     offline = own_cloud.cli_json("scrub", "--repair", "--json")
     assert offline["bytes"] == offline["bytes_total"] > 0
     assert 0 < online["bytes"] <= online["bytes_total"]

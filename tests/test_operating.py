@@ -48,10 +48,55 @@ def test_the_list_of_regions_says_which_answer(fleet, frozen):
     lost = shown(fleet, ME)
     assert lost["status"] == "open" and lost["last_seen"], lost
     line = next(l for l in fleet.cli("region", "list").stdout.splitlines() if l.startswith(ME))
-    assert f"open    NO         {lost['last_seen']}" in line, line
+    assert re.search(r"open +NO +\d+ s ago", line), line
     fleet.thaw(ME)
     eventually(lambda: shown(fleet, ME)["last_seen"] > lost["last_seen"])
     assert shown(fleet, ME)["reachable"]
+
+
+def test_a_replica_is_as_connected_as_its_region_is_reachable(fleet, frozen):
+    """Both are known within seconds, though a region asks its home once a minute only."""
+    fleet.bucket("seen-too", EU, ME)
+    replica = lambda: fleet.json("bucket", "show", "seen-too")["replica_status"][0]
+    eventually(lambda: replica()["connected"])
+    frozen(ME)
+    begun = time.monotonic()
+    eventually(lambda: replica()["connected"] is False, timeout=50)
+    assert time.monotonic() - begun < 50
+    fleet.thaw(ME)
+    eventually(lambda: replica()["connected"])
+
+
+def test_a_list_of_addresses_that_cuts_a_region_off_is_seen(fleet):
+    eventually(lambda: shown(fleet, ME)["reachable"])
+    assert not shown(fleet, ME)["cut_off"]
+    said = fleet.cli("region", "allow", ME, "--address", "192.0.2.1").stdout
+    try:
+        assert "no other region connects to it" in said, said
+        assert re.search(r"^Reachable +REFUSED$", said, re.M), said
+        now = shown(fleet, ME)
+        assert now["cut_off"] and now["reachable"] is False and "list of addresses" in now["refused"]
+        for region in (KEEPER, ME):
+            data = fleet.regions[region]["data"]
+            found = eventually(lambda: [
+                f for f in json.loads(fleet.cli("doctor", "--json", data=data, check=False).stdout)[
+                    "findings"] if f["check"] == "addresses"])
+            assert found[0]["level"] == "fail" and ME in found[0]["found"], found
+    finally:
+        fleet.cli("region", "allow", ME, "--address", "127.0.0.1")
+    eventually(lambda: shown(fleet, ME)["reachable"] and not shown(fleet, ME)["cut_off"])
+
+
+def test_certificates_are_shown_and_revoked_by_their_serials(fleet):
+    issued = shown(fleet, ME)["certificates"]
+    text = fleet.cli("region", "show", ME).stdout
+    assert issued and all(f"{one['serial']} until {one['expires']}" in text for one in issued)
+    # Neither is a serial guessed nor are all meant.
+    refused = fleet.cli("region", "revoke", ME, check=False)
+    assert refused.returncode == 2 and "--serial" in refused.stderr, refused.stderr
+    refused = fleet.cli("region", "revoke", ME, "--serial", "00ff", check=False)
+    assert refused.returncode == 1 and "no certificate" in refused.stderr, refused.stderr
+    assert not any(one["revoked"] for one in shown(fleet, ME)["certificates"])
 
 
 def test_a_bucket_whose_home_is_away_still_shows_its_copies(fleet, frozen):

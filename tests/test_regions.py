@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -791,11 +792,13 @@ def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):
         from dhow import Dhow
 
         late = Dhow(tmp_path / "late", args=["--peer", "127.0.0.1:0", "--join", planned["token"],
-                                             "--clock-ahead-ms", "60000"])
+                                             "--clock-ahead-ms", "4000"])
+        show = lambda: fleet.json("region", "show", "ap-late-1")
+        assert "first start with its join token" in show()["waits_for"]
         late.start()
-        time.sleep(0.5)
-        shown = fleet.json("region", "show", "ap-late-1")
-        assert shown["status"] == "joining", "a clock that is off is not let in"
+        eventually(lambda: "ahead of the registry's, 2000 are allowed" in show()["waits_for"])
+        assert show()["status"] == "joining", "a clock that is off is not let in"
+        assert "ap-late-1 waits for: the clock" in fleet.cli("region", "list").stdout
         late.stop()
         late.args = ["--peer", "127.0.0.1:0"]
         late.start()
@@ -808,6 +811,9 @@ def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):
         s3 = fleet.s3("ap-late-1")
         eventually(lambda: s3.put_object(Bucket="timely", Key="k", Body=b"in time"))
         eventually(lambda: body(fleet.s3(EU), "timely", "k") == b"in time")
+        # Where no bucket has its home, nobody's promise is missed.
+        eventually(lambda: "dhow_promise_milliseconds{" in fleet.metrics("ap-late-1"))
+        assert "dhow_promise_milliseconds{" not in fleet.metrics(EU)
         late.stop()
         late.args += ["--clock-ahead-ms", "-10000"]
         late.start()
@@ -822,7 +828,18 @@ def test_a_region_with_a_wrong_clock_refuses_writes(tmp_path):
                 return "clock" in error.response["Error"]["Message"]
 
         eventually(doubted)
+        eventually(lambda: show()["clock_off"])
+        assert -12_000 < show()["clock_ahead_ms"] < -8_000 and show()["waits_for"] == ""
+        found = fleet.cli("doctor", data=fleet.regions[FIRST]["data"], check=False).stdout
+        assert re.search(r"region clocks +that of ap-late-1 is \d+ ms behind the others'", found), found
+        found = late.cli("doctor", check=False).stdout
+        assert re.search(r"^fail +clock +it is \d+ ms behind the other regions'", found, re.M), found
+        assert len(re.findall(r"^\w+ +clock ", found, re.M)) == 1, found
         assert body(s3, "timely", "k") == b"in time", "reads go on"
+        serial = show()["certificates"][0]["serial"]
+        said = fleet.cli("region", "revoke", "ap-late-1", "--serial", serial).stdout
+        assert f"Certificate {serial} of region ap-late-1 is revoked" in said, said
+        assert f"{serial} revoked" in fleet.cli("region", "show", "ap-late-1").stdout
         late.stop()
         # The token was good once.
         thief = Dhow(tmp_path / "thief", args=["--peer", "127.0.0.1:0", "--join",

@@ -281,7 +281,8 @@ const REPLICA: &[Field] = &[
 macro_rules! bucket_and {
     ($($more:expr),*) => { &[
         must("name", Text, ""),
-        must("id", Count, ""),
+        must("id", Count, "64 bits: where numbers have fewer, use `id_text`."),
+        must("id_text", Text, "The same number as a text."),
         must("owner", Text, "The account's id."),
         must("home", Text, "The region that takes writes."),
         must("replicas", List(&Fields(REPLICA)), ""),
@@ -315,7 +316,8 @@ const REPLICA_STATUS: &[Field] = &[
     must(
         "connected",
         Flag,
-        "Whether it asked within the last minute.",
+        "Whether it asked within the last minute, and its region answered the home's last \
+         question, which comes every five seconds.",
     ),
     must("in_touch", Flag, "The same, for one release."),
     must("behind", OR_COUNT, "Changes that it has not applied."),
@@ -473,6 +475,22 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 Text,
                 "Why the registry withholds changes and keys from it; empty otherwise.",
             ),
+            may(
+                "waits_for",
+                Text,
+                "Why it is not open yet, where the registry is kept; empty otherwise.",
+            ),
+            may(
+                "clock_ahead_ms",
+                OrNull(&Number),
+                "How far its clock is ahead of the other regions', less than 0 when it is behind; \
+                 null if it did not answer.",
+            ),
+            may(
+                "clock_off",
+                Flag,
+                "Whether that is more than is allowed: then it refuses writes.",
+            ),
             may("follows", OR_COUNT, of_health::FOLLOWS_IS),
             may("buckets", Count, "How many it holds."),
             may(
@@ -490,6 +508,16 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 "last_seen",
                 OR_TEXT,
                 "When it last answered there. ISO 8601.",
+            ),
+            may(
+                "last_seen_ago_s",
+                OR_COUNT,
+                "How many seconds ago that was.",
+            ),
+            may(
+                "cut_off",
+                Flag,
+                "Whether no region connects to it, since the address on record is not in `addresses`.",
             ),
             must("keeps_registry", Flag, ""),
             of_access::LATE,

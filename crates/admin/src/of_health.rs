@@ -65,7 +65,12 @@ pub const FOLLOWS_IS: &str = "How many entries of the audit log it has, as its q
 
 /// What `GET held` answers of each bucket.
 pub const HELD: &[Field] = &[
-    must("number", Count, "The bucket's own number."),
+    must(
+        "number",
+        Count,
+        "The bucket's own number; 64 bits: where numbers have fewer, use `number_text`.",
+    ),
+    must("number_text", Text, "The same number as a text."),
     may("name", Text, "Not of a sealed replica."),
     must("holds", Text, "As what it is held."),
     must("home", Text, "The region of its home."),

@@ -6,6 +6,7 @@ mod account;
 mod anchor;
 mod audit;
 mod bucket;
+mod certificates;
 mod console;
 mod drain_shown;
 mod draining;

@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
+    certificates::Revoke,
     draining::Drain,
     promoting, region_shown,
     shown::{print_json, text},
@@ -82,6 +83,12 @@ pub enum Region {
         #[command(flatten)]
         which: Which,
     },
+    /// Revoke a certificate of a region: other regions refuse it from then on, also on connections
+    /// that are open.
+    ///
+    /// For a certificate that the region did not ask for. Whoever has the region's key can still
+    /// renew another one that the region has: `dhow region rekey` gives the region a new key.
+    Revoke(Revoke),
     /// Say at which hosts and networks a region may be reached.
     ///
     /// The list takes the place of the one before. With --where-it-is there is no list: the region
@@ -506,6 +513,7 @@ impl Region {
             }
             Self::Show(one) => one.call(None)?,
             Self::Drain(drain) => return drain.run(),
+            Self::Revoke(revoke) => return revoke.run(),
             Self::Reopen(one) => one.call(Some("open"))?,
             Self::StepBack(one) => one.call(Some("step-back"))?,
             Self::Close { one, yes } => {

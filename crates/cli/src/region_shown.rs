@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{shown::text, table};
+use crate::{certificates, shown::text, table};
 
 /// A region for people.
 pub fn print_one(shown: &Value) {
@@ -18,13 +18,16 @@ pub fn print_one(shown: &Value) {
         ("Operator", text(shown, "operator")),
         ("Status", status(shown)),
         ("Reachable", reachable(shown).to_owned()),
-        ("Last seen", or_dash(text(shown, "last_seen"))),
+        ("Waits for", text(shown, "waits_for")),
+        ("Last seen", last_seen(shown)),
+        ("Clock", clock(shown)),
         ("Endpoint", text(shown, "endpoint")),
         ("Peers", text(shown, "peer")),
         ("Addresses", addresses(shown)),
         ("Refused", text(shown, "refused")),
         ("Withheld", text(shown, "withheld")),
         ("Public key", text(shown, "public_key")),
+        ("Certificates", certificates::lines(shown).join("; ")),
         (
             "Buckets",
             shown
@@ -47,6 +50,11 @@ fn status(region: &Value) -> String {
     }
 }
 
+/// Whether a region that has joined did not pass the checks of admission.
+fn waits(region: &Value) -> bool {
+    text(region, "status") == "joining" && !text(region, "waits_for").is_empty()
+}
+
 /// Where it may be reached.
 fn addresses(shown: &Value) -> String {
     let list = shown.get("addresses").and_then(Value::as_array);
@@ -63,11 +71,47 @@ fn addresses(shown: &Value) -> String {
 
 /// Whether a region answers the one that was asked.
 fn reachable(region: &Value) -> &'static str {
+    if region.get("cut_off").and_then(Value::as_bool) == Some(true) {
+        return "REFUSED";
+    }
     match region.get("reachable").and_then(Value::as_bool) {
         Some(true) => "yes",
         Some(false) => "NO",
         None => "-",
     }
+}
+
+/// When a region last answered, and how long ago that was.
+fn last_seen(region: &Value) -> String {
+    let at = text(region, "last_seen");
+    match seen_ago(region) {
+        Some(ago) => format!("{ago} ({at})"),
+        None => at,
+    }
+}
+
+fn seen_ago(region: &Value) -> Option<String> {
+    let seconds = region.get("last_seen_ago_s").and_then(Value::as_u64);
+    seconds.map(types::text::ago)
+}
+
+/// How far a region's clock is off, if that is more than is allowed.
+fn clock(region: &Value) -> String {
+    let ahead = region.get("clock_ahead_ms").and_then(Value::as_i64);
+    let off = is_off(region);
+    match ahead {
+        None => String::new(),
+        Some(_) if !off => "as in the other regions".to_owned(),
+        Some(ahead) => {
+            let way = if ahead < 0 { "behind" } else { "ahead of" };
+            let by = ahead.unsigned_abs();
+            format!("{by} ms {way} the other regions': it refuses writes")
+        }
+    }
+}
+
+fn is_off(region: &Value) -> bool {
+    region.get("clock_off").and_then(Value::as_bool) == Some(true)
 }
 
 fn or_dash(text: String) -> String {
@@ -82,20 +126,22 @@ fn or_dash(text: String) -> String {
 pub fn print_table(regions: &[Value]) {
     let row = |r: &Value| {
         let keeps = r.get("keeps_registry").and_then(Value::as_bool) == Some(true);
-        let withheld = if text(r, "withheld").is_empty() {
-            ""
-        } else {
-            " (withheld)"
-        };
+        let marks = [
+            (!text(r, "withheld").is_empty(), " (withheld)"),
+            (is_off(r), " (clock off)"),
+            (waits(r), " (waits)"),
+        ];
+        let marks = marks.iter().filter(|(is, _)| *is);
+        let marks: String = marks.map(|(_, mark)| *mark).collect();
         let mark = if keeps { " (registry)" } else { "" };
         [
             format!("{}{mark}", text(r, "id")),
             text(r, "city"),
             text(r, "jurisdiction"),
             text(r, "operator"),
-            format!("{}{withheld}", status(r)),
+            format!("{}{marks}", status(r)),
             reachable(r).to_owned(),
-            or_dash(text(r, "last_seen")),
+            or_dash(seen_ago(r).unwrap_or_default()),
             or_dash(r.get("buckets").map(Value::to_string).unwrap_or_default()),
             or_dash(text(r, "endpoint")),
         ]
@@ -113,4 +159,13 @@ pub fn print_table(regions: &[Value]) {
         "ENDPOINT",
     ];
     table::print(head, &rows);
+    for region in regions {
+        if waits(region) {
+            println!(
+                "{} waits for: {}",
+                text(region, "id"),
+                text(region, "waits_for")
+            );
+        }
+    }
 }

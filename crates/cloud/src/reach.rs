@@ -221,6 +221,12 @@ impl RegionRecord {
         self.lists(&at).then_some(&self.peer)
     }
 
+    /// Whether no region connects to this one, since its list does not have the address on record.
+    pub fn is_cut_off(&self) -> bool {
+        let reached = self.status != RegionStatus::Closed && !self.peer.is_empty();
+        reached && !self.addresses.is_empty() && self.peer_address().is_none()
+    }
+
     /// The host, with its port, to which customers may be sent; `None` as above.
     pub fn endpoint_host(&self) -> Option<&str> {
         let at = At::endpoint(&self.endpoint)?;

@@ -17,6 +17,7 @@ use types::{Clock, SystemClock, Timestamp};
 use crate::{
     config::Config,
     doctor_cloud::{self, Samples},
+    folder_owner::OWNER_FILE,
     link::behind_in,
 };
 
@@ -134,6 +135,7 @@ pub fn examine(config: &Config, hidden: &HashSet<String>) -> Vec<Finding> {
     for one in folders.iter().map(|path| DataDir::new(path)) {
         let running = one.is_locked();
         findings.push(folder(&one, running));
+        findings.extend(process(&one, running));
         let now = SystemClock.now();
         match (running, one.running()) {
             (true, Some(at)) => match Samples::read(&at.metrics, hidden) {
@@ -168,7 +170,10 @@ pub fn examine(config: &Config, hidden: &HashSet<String>) -> Vec<Finding> {
         findings.extend(older_state(&one));
     }
     findings.extend(disk(config, reserve_mib));
-    findings.push(clock(&dir));
+    // Where the clock is known to be wrong, nothing more is to be said of it.
+    if !findings.iter().any(|found| found.check == "clock") {
+        findings.push(clock(&dir));
+    }
     findings.extend(ports(config, &dir, running));
     findings.push(files());
     findings
@@ -238,6 +243,22 @@ fn folder(dir: &DataDir, running: bool) -> Finding {
     Finding::ok("data folder", format!("{at} is free to use"))
 }
 
+/// Whether a Dhow runs on a folder that belongs to a region.
+fn process(dir: &DataDir, running: bool) -> Option<Finding> {
+    let at = dir.path().display();
+    (!running && dir.join(OWNER_FILE).exists()).then(|| {
+        Finding::bad(
+            "process",
+            Level::Warn,
+            format!("no Dhow is running on {at}, which has the data of a region"),
+            format!(
+                "if it is to run, start it as before: `dhow serve --config FILE` or its service, \
+                 or `dhow up --data {at}`"
+            ),
+        )
+    })
+}
+
 /// How old the copy of the registry is, where that is kept in another region.
 fn registry(dir: &DataDir, running: bool, now: Timestamp) -> Option<Finding> {
     if !dir.join("membership.json").exists() {
@@ -249,10 +270,12 @@ fn registry(dir: &DataDir, running: bool, now: Timestamp) -> Option<Finding> {
             "it has not answered this region yet",
         ));
     };
-    let minutes = now.s().saturating_sub(heard.s()) / 60;
+    let seconds = now.s().saturating_sub(heard.s());
+    let minutes = seconds / 60;
     let found = format!(
-        "it last answered {} ({minutes} minutes ago)",
-        heard.iso8601()
+        "it last answered {} ({})",
+        heard.iso8601(),
+        types::text::ago(seconds)
     );
     Some(match running && minutes >= HEARD_OLD_MINUTES {
         false => Finding::ok("registry", found),

@@ -13,8 +13,8 @@ use types::Timestamp;
 
 use crate::{
     doctor::{Finding, Level},
-    figures::{LACKING, WITHHELD},
-    link::{self, Membership},
+    figures::{CLOCK_AHEAD, CLOCKS_AHEAD, CUT_OFF, LACKING, WITHHELD},
+    link::{self, Membership, is_off},
     metrics::{NOT_RENEWED, PROMISES},
 };
 
@@ -87,16 +87,28 @@ impl Samples {
 
     /// The values of a label for which a figure is as asked.
     fn labels(&self, name: &str, label: &str, is: impl Fn(f64) -> bool) -> Vec<String> {
-        let found = self
-            .0
-            .iter()
-            .filter(|(of, _, value)| of == name && is(*value));
+        let all = self.figures(name, label).into_iter();
+        let found = all.filter(|(_, value)| is(*value));
+        found.map(|(of, _)| of).collect()
+    }
+
+    /// The values of a label, each with its figure.
+    fn figures(&self, name: &str, label: &str) -> Vec<(String, f64)> {
         let start = format!("{label}=\"");
-        let value = |labels: &String| {
+        let named = |labels: &String| {
             let (_, rest) = labels.split_once(&start)?;
             Some(rest.split('"').next().unwrap_or_default().to_owned())
         };
-        found.filter_map(|(_, labels, _)| value(labels)).collect()
+        let found = self.0.iter().filter(|(of, ..)| of == name);
+        found
+            .filter_map(|(_, labels, value)| Some((named(labels)?, *value)))
+            .collect()
+    }
+
+    /// One figure without labels that may be less than zero.
+    fn signed(&self, name: &str) -> Option<i64> {
+        let found = self.0.iter().find(|(of, ..)| of == name);
+        found.map(|(.., value)| *value as i64)
     }
 }
 
@@ -133,14 +145,7 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
             "the kernel's log names the fault of the disk; repair the disk, and start the region again",
         ));
     }
-    if samples.one("dhow_clock_off") == Some(1) {
-        findings.push(Finding::bad(
-            "clock",
-            Level::Fail,
-            "it is off the other regions', and writes are refused",
-            "set the clock, and keep it set with NTP",
-        ));
-    }
+    findings.extend(clocks(samples));
     if samples.one("dhow_registry_behind") == Some(1) {
         findings.push(Finding::bad(
             "registry",
@@ -161,6 +166,7 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
         ));
     }
     findings.extend(peers(samples));
+    findings.extend(cut_off(samples));
     findings.extend(features(samples));
     findings.extend(withheld(samples));
     findings.extend(homes(samples));
@@ -174,7 +180,7 @@ pub fn running(samples: &Samples, now: Timestamp) -> Vec<Finding> {
     if let Some(heard) = samples.one("dhow_registry_heard_timestamp_seconds") {
         let ago = now.s().saturating_sub(heard);
         let at = Timestamp::from_s(heard).iso8601();
-        let found = format!("it last answered {at} ({ago} s ago)");
+        let found = format!("it last answered {at} ({})", types::text::ago(ago));
         findings.push(match ago >= HEARD_OLD_S {
             false => Finding::ok("registry", found),
             true => Finding::bad("registry", Level::Fail, found, REGISTRY_ADVICE),
@@ -208,6 +214,54 @@ fn peers(samples: &Samples) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// The clock here, and those of the other regions.
+fn clocks(samples: &Samples) -> Vec<Finding> {
+    const ADVICE: &str = "set the clock, and keep it set with NTP";
+    let way = |ahead: i64| {
+        let way = if ahead < 0 { "behind" } else { "ahead of" };
+        format!("{} ms {way}", ahead.unsigned_abs())
+    };
+    let mut findings = Vec::new();
+    if samples.one("dhow_clock_off") == Some(1) {
+        let ahead = samples.signed(CLOCK_AHEAD).unwrap_or_default();
+        let found = match is_off(ahead) {
+            true => format!(
+                "it is {} the other regions', and writes are refused",
+                way(ahead)
+            ),
+            false => "it is off the other regions', and writes are refused".to_owned(),
+        };
+        findings.push(Finding::bad("clock", Level::Fail, found, ADVICE));
+    }
+    let others = samples.figures(CLOCKS_AHEAD, "region").into_iter();
+    let off = others.filter(|(_, ahead)| is_off(*ahead as i64));
+    let off: Vec<String> = off
+        .map(|(region, ahead)| format!("that of {region} is {} the others'", way(ahead as i64)))
+        .collect();
+    if !off.is_empty() {
+        let found = format!("{}: writes are refused there", off.join("; "));
+        findings.push(Finding::bad("region clocks", Level::Warn, found, ADVICE));
+    }
+    findings
+}
+
+/// Whether every region is reached at the address that is on record.
+fn cut_off(samples: &Samples) -> Option<Finding> {
+    let refused = samples.labels(CUT_OFF, "region", |is| is > 0.0);
+    (!refused.is_empty()).then(|| {
+        Finding::bad(
+            "addresses",
+            Level::Fail,
+            format!(
+                "no region connects to {}: the address on record is not in the list of addresses",
+                refused.join(", ")
+            ),
+            "`dhow region show NAME` has both; at the registry's region, give the whole list \
+             anew with `dhow region allow NAME --address HOST:PORT`",
+        )
+    })
 }
 
 /// Whether every region knows what the buckets need that it holds.
@@ -433,6 +487,9 @@ mod tests {
         let well = "# TYPE x gauge\ndhow_region_reachable{region=\"a\"} 1\n\
                     dhow_certificate_expires_timestamp_seconds 9000000\ndhow_engine_fenced 0\n\
                     dhow_registry_heard_timestamp_seconds 999990\ndhow_clock_off 0\n\
+                    dhow_clock_ahead_milliseconds 0\n\
+                    dhow_region_clock_ahead_milliseconds{region=\"a\"} -2000\n\
+                    dhow_region_address_refused{region=\"a\"} 0\n\
                     dhow_region_lacks_features{region=\"a\"} 0\n\
                     dhow_region_withheld{region=\"a\"} 0\n\
                     dhow_promise_milliseconds{region=\"a\"} 900\ndhow_homes_not_renewed 0\n\
@@ -449,7 +506,15 @@ mod tests {
             ("9000000", "999999", "certificate", "expired"),
             ("9000000", "1000100", "certificate", "0 days"),
             ("fenced 0", "fenced 1", "engine", "no writes"),
-            ("999990", "990000", "registry", "10000 s ago"),
+            ("999990", "990000", "registry", "2 h ago"),
+            ("} -2000", "} -4001", "region clocks", "a is 4001 ms behind"),
+            ("} -2000", "} 2001", "region clocks", "a is 2001 ms ahead"),
+            (
+                "refused{region=\"a\"} 0",
+                "refused{region=\"a\"} 1",
+                "addresses",
+                "connects to a",
+            ),
             ("off 0", "off 1", "clock", "refused"),
             (
                 "lacks_features{region=\"a\"} 0",

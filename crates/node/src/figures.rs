@@ -18,6 +18,12 @@ pub const LACKING: &str = "dhow_region_lacks_features";
 
 /// The same.
 pub const WITHHELD: &str = "dhow_region_withheld";
+/// The same.
+pub const CUT_OFF: &str = "dhow_region_address_refused";
+/// The same.
+pub const CLOCK_AHEAD: &str = "dhow_clock_ahead_milliseconds";
+/// The same.
+pub const CLOCKS_AHEAD: &str = "dhow_region_clock_ahead_milliseconds";
 
 struct Standing {
     region: Arc<Region>,
@@ -59,14 +65,26 @@ fn one(
 /// One figure for each value of a label.
 fn each(
     encoder: &mut DescriptorEncoder<'_>,
-    (name, help): (&str, &str),
+    about: (&str, &str),
     label: &str,
     values: &[(String, u64)],
+) -> Result<(), Error> {
+    let signed = |value: &u64| i64::try_from(*value).unwrap_or(i64::MAX);
+    let values = values.iter().map(|(of, value)| (of.clone(), signed(value)));
+    each_signed(encoder, about, label, &values.collect::<Vec<_>>())
+}
+
+/// The same of figures that may be less than zero.
+fn each_signed(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    label: &str,
+    values: &[(String, i64)],
 ) -> Result<(), Error> {
     let mut family = encoder.encode_descriptor(name, help, None, gauge(0).metric_type())?;
     for (of, value) in values {
         let labels = [(label, of.as_str())];
-        gauge(*value).encode(family.encode_family(&labels)?)?;
+        ConstGauge::new(*value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }
@@ -77,7 +95,8 @@ impl Collector for Standing {
         self.process(encoder)?;
         self.disk(encoder)?;
         self.stored(encoder)?;
-        self.cloud(encoder)
+        self.cloud(encoder)?;
+        self.clocks(encoder)
     }
 }
 
@@ -214,8 +233,32 @@ impl Standing {
                     have not answered for too long.";
         let stale = region.neighbours.stale_buckets();
         one(encoder, "dhow_access_stale_buckets", help, stale as u64)?;
+        let help = "1 where the region's address on record is not in its list of addresses: no \
+            region connects to it.";
+        let all = region.registry.all_regions().into_iter();
+        let refused = all.filter(|record| record.is_cut_off());
+        let refused: Vec<_> = refused.map(|record| (record.id.clone(), 1)).collect();
+        each(encoder, (CUT_OFF, help), "region", &refused)
+    }
+
+    fn clocks(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let (region, clocks) = (&self.region, &self.region.neighbours.clocks);
         let doubt = region.neighbours.is_clock_off();
         let help = "1 while writes are refused since the clock is off the other regions'.";
-        one(encoder, "dhow_clock_off", help, u64::from(doubt))
+        one(encoder, "dhow_clock_off", help, u64::from(doubt))?;
+        let help = "How far the clock here is ahead of the other regions'; less than 0 when it is \
+            behind, 0 while it is as they are.";
+        let own = ConstGauge::new(clocks.own());
+        let metric = encoder.encode_descriptor(CLOCK_AHEAD, help, None, own.metric_type())?;
+        own.encode(metric)?;
+        let help = "How far the other region's clock is ahead of the others'; less than 0 when it \
+            is behind.";
+        let all = region.registry.all_regions().into_iter();
+        let ahead = all.filter_map(|record| {
+            let id = RegionId::new(&record.id);
+            clocks.of(&id).map(|ahead| (record.id.clone(), ahead))
+        });
+        let ahead: Vec<_> = ahead.collect();
+        each_signed(encoder, (CLOCKS_AHEAD, help), "region", &ahead)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     link::{Link, Membership},
 };
 
-const FILE: &str = "owner.json";
+pub const OWNER_FILE: &str = "owner.json";
 /// The format written today. A newer one is refused.
 const FORMAT: u32 = 1;
 
@@ -39,7 +39,7 @@ impl FolderOwner {
     /// Of a folder; `None` for one that has not been started since folders know it. A file that
     /// cannot be read is an error: it must not turn into a folder that is anybody's.
     pub fn read(dir: &DataDir) -> Result<Option<Self>, Failure> {
-        let path = dir.join(FILE);
+        let path = dir.join(OWNER_FILE);
         let broken = |why: String| {
             Failure::new(format!("cannot read {}: {why}", path.display()))
                 .hint("restore it from a backup: it says whose data this folder holds")
@@ -58,7 +58,7 @@ impl FolderOwner {
 
     /// Writes it down.
     pub fn write(&self, dir: &DataDir) -> Result<(), Failure> {
-        dir.write_private(FILE, &serde_json::to_vec_pretty(self)?)
+        dir.write_private(OWNER_FILE, &serde_json::to_vec_pretty(self)?)
     }
 
     /// Refuses to be opened as region `asked`.

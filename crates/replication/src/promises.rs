@@ -471,8 +471,13 @@ impl Promises {
         held.values().filter(|held| now < held.until).count()
     }
 
-    /// Regions whose promises count for buckets of this one, and how long each still lasts.
+    /// Regions whose promises count for buckets of this one, and how long each still lasts. None
+    /// where no bucket has its home.
     pub fn left(&self) -> Vec<(RegionId, Duration)> {
+        let has_home = |deed: &Arc<BucketDeed>| deed.home == self.here;
+        if !self.regions.deeds().iter().any(has_home) {
+            return Vec::new();
+        }
         let (wanted, now) = (self.wanted(), Instant::now());
         let held = self.held.read();
         let left = |region: &RegionId| {

@@ -11,7 +11,8 @@ use store::Position;
 use tokio::sync::watch;
 use types::{BucketDeed, BucketId, RegionId, Replica};
 
-/// A replica that has not asked for so long counts as not connected.
+/// A replica that has not asked for so long counts as not connected, also where its region has not
+/// been found silent.
 const SILENT: Duration = Duration::from_secs(60);
 
 /// What a region that follows is at.
@@ -128,9 +129,28 @@ pub struct Status {
     /// Up to where the home is waited for: its question is answered at once then.
     wanted: watch::Sender<HashMap<BucketId, Position>>,
     forgotten: Mutex<HashMap<BucketId, Position>>,
+    /// Regions that did not answer when they were last asked how they are, and when that was.
+    silent: RwLock<HashMap<RegionId, Instant>>,
 }
 
 impl Status {
+    /// A region was asked how it is, and answered or not. What of its replicas is connected follows
+    /// from that too.
+    pub fn looked(&self, region: &RegionId, answered: bool) {
+        let mut silent = self.silent.write();
+        match answered {
+            true => drop(silent.remove(region)),
+            false => drop(silent.insert(region.clone(), Instant::now())),
+        }
+    }
+
+    /// Whether a region that asked at `last` is connected.
+    fn is_connected(&self, region: &RegionId, last: Option<Instant>) -> bool {
+        let silent = self.silent.read().get(region).copied();
+        let since = |last: Instant| silent.is_none_or(|silent| last > silent);
+        last.is_some_and(|last| last.elapsed() < SILENT && since(last))
+    }
+
     /// A start of a region asks something. From now on nothing counts that another one has said.
     pub(crate) fn asks(&self, region: &RegionId, instance: u64) {
         let known = self.askers.read().get(region).map(|a| a.instance);
@@ -279,7 +299,7 @@ impl Status {
                 region: region.to_string(),
                 applied: found.map(|a| a.position),
                 seeded: seeds.map(|s| s.versions),
-                in_touch: last.is_some_and(|at| at.elapsed() < SILENT),
+                in_touch: self.is_connected(region, last),
                 behind: None,
                 lagging: Vec::new(),
             }
@@ -483,6 +503,23 @@ mod tests {
                 ..Placement::default()
             },
         }
+    }
+
+    #[test]
+    fn a_region_that_was_found_silent_is_connected_once_it_asks_again() {
+        let (status, region) = (Status::default(), RegionId::new("copy"));
+        let deed = deed(&region);
+        let connected = || status.replicas(&deed)[0].in_touch;
+        status.acked(&deed, &region, (0, 1, true));
+        assert!(connected());
+        status.looked(&region, false);
+        assert!(!connected(), "it does not answer, whenever it last asked");
+        std::thread::sleep(Duration::from_millis(2));
+        status.acked(&deed, &region, (0, 1, true));
+        assert!(connected());
+        status.looked(&region, false);
+        status.looked(&region, true);
+        assert!(connected());
     }
 
     #[test]

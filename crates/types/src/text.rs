@@ -2,6 +2,17 @@
 
 use std::borrow::Cow;
 
+/// How long ago something was, in the largest unit of which it is more than one: `4 s ago`,
+/// `3 min ago`, `2 h ago`, `5 days ago`.
+pub fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
 /// Whether `text` may be kept as a name or description: at most `max` bytes, and nothing that a
 /// terminal obeys or that changes how the rest is read.
 pub fn is_plain_text(text: &str, max: usize) -> bool {
@@ -50,6 +61,22 @@ pub fn is_plain(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_long_ago_is_said_in_one_unit() {
+        for (seconds, said) in [
+            (0, "0 s ago"),
+            (119, "119 s ago"),
+            (120, "2 min ago"),
+            (7199, "119 min ago"),
+            (7200, "2 h ago"),
+            (172_799, "47 h ago"),
+            (172_800, "2 days ago"),
+            (u64::MAX, "213503982334601 days ago"),
+        ] {
+            assert_eq!(ago(seconds), said);
+        }
+    }
 
     #[test]
     fn what_a_peer_says_is_one_short_line_that_a_terminal_does_not_obey() {

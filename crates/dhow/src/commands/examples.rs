@@ -205,6 +205,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("region reopen", &["dhow region reopen me-east-1"]),
     ("region rekey", &["dhow region rekey me-east-1"]),
+    (
+        "region revoke",
+        &["dhow region revoke me-east-1 --serial 4a01f2"],
+    ),
     ("region step-back", &["dhow region step-back me-east-1"]),
     (
         "region allow",

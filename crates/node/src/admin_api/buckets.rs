@@ -322,6 +322,8 @@ pub(super) fn deed(deed: &BucketDeed) -> Value {
     json!({
         "name": &*deed.name,
         "id": deed.id.0,
+        // As a number above 2^53 it is another one in JavaScript.
+        "id_text": deed.id.0.to_string(),
         "owner": &*deed.owner,
         "home": &*deed.home,
         "replicas": placement.replicas.iter().map(replica).collect::<Vec<_>>(),

@@ -100,6 +100,7 @@ impl Admin {
         let counted = self.region.watched.stored.of(deed.id);
         let mut row = json!({
             "number": number,
+            "number_text": number.to_string(),
             "holds": match deed.holding(&self.region.id) {
                 Holding::Home => "home",
                 Holding::Sealed => "sealed replica",

@@ -13,20 +13,26 @@ use super::{
     Admin, Answer, Call, Refused,
     answers::{bad, parse, refused, to_json},
 };
+use crate::link::is_off;
 
 /// How long a join token is good for, unless said otherwise.
 const TOKEN_VALID_S: u64 = 24 * 3600;
 
 /// Of a region, what tenants do not see: how other regions reach it, its certificates, and how much
 /// all tenants together have there.
-const OF_OPERATORS: [&str; 11] = [
+const OF_OPERATORS: [&str; 16] = [
     "peer",
     "public_key",
     "certificates",
     "addresses",
     "refused",
     "withheld",
+    "waits_for",
+    "clock_ahead_ms",
+    "clock_off",
+    "cut_off",
     "last_seen",
+    "last_seen_ago_s",
     "follows",
     "buckets",
     "drain",
@@ -194,10 +200,30 @@ impl Admin {
         if let Some((_, why)) = self.region.registry.unreached(&region.id) {
             return why;
         }
-        let known = !region.peer.is_empty() && region.id != *self.region.id;
-        match known && (region.peer_address().is_none() || region.endpoint_host().is_none()) {
-            true => "what is on record is not in its list of addresses and is not used".to_owned(),
+        let known = !region.peer.is_empty() && region.status != RegionStatus::Closed;
+        let not_listed = |what: &str, text: &str| {
+            let text = types::text::shown(text, 300);
+            format!("its {what} {text} is not in its list of addresses")
+        };
+        if region.is_cut_off() {
+            let what = not_listed("address", &region.peer);
+            return format!("{what}: no other region connects to it");
+        }
+        match known && region.id != *self.region.id && region.endpoint_host().is_none() {
+            true => {
+                let what = not_listed("endpoint", &region.endpoint);
+                format!("{what}: no customer is redirected to it")
+            }
             false => String::new(),
+        }
+    }
+
+    /// How far a region's clock is ahead of the other regions', in milliseconds.
+    fn clock_ahead_ms(&self, region: &RegionId) -> Option<i64> {
+        let clocks = &self.region.neighbours.clocks;
+        match *region == self.region.id {
+            true => Some(clocks.own()),
+            false => clocks.of(region),
         }
     }
 
@@ -222,7 +248,10 @@ impl Admin {
     }
 
     pub(super) fn shown(&self, region: &cloud::RegionRecord) -> Value {
-        let seen = self.region.seen(&RegionId::new(&region.id));
+        let id = RegionId::new(&region.id);
+        let seen = self.region.seen(&id);
+        let clock = self.clock_ahead_ms(&id);
+        let (last, now) = (seen.and_then(|seen| seen.last), self.region.clock.now());
         json!({
             "id": region.id,
             "city": region.city,
@@ -243,9 +272,14 @@ impl Admin {
             "features": region.features().names(),
             "refused": self.unreached(region),
             "withheld": self.region.registry.withheld(&region.id).unwrap_or_default(),
-            "reachable": seen.map(|seen| seen.answers),
-            "last_seen": seen.and_then(|seen| seen.last).map(|at| at.iso8601()),
-            "follows": self.region.registry.heard_from(&RegionId::new(&region.id)),
+            "waits_for": self.region.registry.waits_for(region).unwrap_or_default(),
+            "clock_ahead_ms": clock,
+            "clock_off": clock.is_some_and(is_off),
+            "reachable": seen.map(|seen| seen.answers && !region.is_cut_off()),
+            "cut_off": region.is_cut_off(),
+            "last_seen": last.map(|at| at.iso8601()),
+            "last_seen_ago_s": last.map(|at| now.s().saturating_sub(at.s())),
+            "follows": self.region.registry.heard_from(&id),
             "buckets": self.region.registry.held_by(&region.id),
             "drain": self.drain_in_short(region),
             "load": seen.and_then(|seen| Some(json!({

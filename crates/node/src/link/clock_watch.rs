@@ -1,6 +1,11 @@
 //! Comparing clocks: versions are ordered by time, so a region whose clock is off must not write.
 
-use std::{collections::HashSet, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
 
 use cloud::RegionStatus;
 use peer::{Peer, collect};
@@ -8,13 +13,15 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 use types::RegionId;
 
-use super::{HELLO_WAIT, paths};
+use super::{
+    HELLO_WAIT,
+    clocks::{OFF_MAX_MS, is_off},
+    paths,
+};
 use crate::{load::Load, region::Region};
 
 /// How often clocks are compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
-/// How far a region's clock may be off, in milliseconds, before it refuses writes.
-pub const OFF_MAX_MS: u64 = 2_000;
 
 #[derive(Deserialize)]
 struct Hello {
@@ -40,26 +47,40 @@ pub async fn watch_clock(region: Arc<Region>) {
             asked.insert(id.clone());
             let region = Arc::clone(&region);
             asking.spawn(async move {
-                let answered = ask(&region, &id, &other.peer).await;
+                // One whose address its list does not have is asked by nobody.
+                let answered = match other.peer_address() {
+                    Some(address) => ask(&region, &id, address).await,
+                    None => None,
+                };
                 let (offset, load) = answered.unzip();
                 let said = (offset.is_some(), load.flatten());
                 region.watched.others.note(&id, said, region.clock.now());
+                let status = region.replication.status();
+                status.looked(&id, offset.is_some());
                 // The clock of one that is being drained counts no more.
-                offset
-                    .filter(|_| other.status == RegionStatus::Open)
-                    .map(|offset| (id, offset))
+                offset.map(|offset| (id, offset, other.status == RegionStatus::Open))
             });
         }
         region.watched.others.keep(|id| asked.contains(id));
-        let mut offsets = Vec::new();
+        let (mut offsets, mut all) = (Vec::new(), HashMap::new());
         while let Some(answered) = asking.join_next().await {
-            let answered = answered.ok().flatten();
-            offsets.extend(answered.map(|(id, offset)| (id == keeper, offset)));
+            let Some((id, offset, counts)) = answered.ok().flatten() else {
+                continue;
+            };
+            offsets.extend(counts.then_some((id == keeper, offset)));
+            all.insert(id, offset);
         }
         // Nobody to compare with changes nothing: what was known stays.
-        if !offsets.is_empty() {
-            region.neighbours.doubt_clock(judge(&offsets));
-        }
+        let clocks = &region.neighbours.clocks;
+        let off = match offsets.is_empty() {
+            true => clocks.own().saturating_neg(),
+            false => {
+                let off = off(&offsets);
+                region.neighbours.doubt_clock(off.and_then(doubt));
+                off.unwrap_or_default()
+            }
+        };
+        clocks.note(all, if is_off(off) { off.saturating_neg() } else { 0 });
         tokio::time::sleep(COMPARE_EVERY).await;
     }
 }
@@ -101,19 +122,23 @@ fn ahead(theirs: u64, own: RangeInclusive<u64>) -> i64 {
 /// it is ahead. With two or more others the median counts, and the own clock counts as well where
 /// it breaks a tie: of three clocks that differ the middle one is right. A single other one counts
 /// only if it keeps the registry, since one of two must be right.
-fn judge(offsets: &[(bool, i64)]) -> Option<String> {
+fn off(offsets: &[(bool, i64)]) -> Option<i64> {
     let mut sorted: Vec<i64> = offsets.iter().map(|(_, offset)| *offset).collect();
     if sorted.len() > 1 && sorted.len().is_multiple_of(2) {
         sorted.push(0);
     }
     sorted.sort_unstable();
-    let off = match sorted.as_slice() {
-        [] => return None,
-        [only] if offsets.iter().any(|(keeper, _)| *keeper) => *only,
-        [_] => return None,
-        many => *many.get(many.len() / 2)?,
-    };
-    (off.unsigned_abs() > OFF_MAX_MS).then(|| {
+    match sorted.as_slice() {
+        [] => None,
+        [only] if offsets.iter().any(|(keeper, _)| *keeper) => Some(*only),
+        [_] => None,
+        many => many.get(many.len() / 2).copied(),
+    }
+}
+
+/// Why writes are refused, if the others are so far ahead.
+fn doubt(off: i64) -> Option<String> {
+    is_off(off).then(|| {
         let way = if off > 0 { "behind" } else { "ahead of" };
         format!(
             "The clock of this region is {} ms {way} the other regions', {OFF_MAX_MS} are \
@@ -126,6 +151,10 @@ fn judge(offsets: &[(bool, i64)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn judge(offsets: &[(bool, i64)]) -> Option<String> {
+        off(offsets).and_then(doubt)
+    }
 
     #[test]
     fn a_clock_that_says_anything_is_compared() {

@@ -2,6 +2,7 @@
 //! requests between regions, and joining.
 
 mod clock_watch;
+mod clocks;
 mod files;
 mod handler;
 mod join;
@@ -14,6 +15,7 @@ mod unreported;
 mod upstream;
 
 pub use clock_watch::watch_clock;
+pub use clocks::{Clocks, is_off};
 pub use files::{Membership, certificate_expires};
 pub use handler::PeerHandler;
 pub use join::{Joining, join, rekey};

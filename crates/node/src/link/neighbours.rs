@@ -26,7 +26,7 @@ use types::{
     RegionId, SystemRandom, Timestamp, deed::BoxFuture,
 };
 
-use super::{Link, Unreported, paths};
+use super::{Clocks, Link, Unreported, paths};
 use crate::config::Durability;
 
 /// How long the head of a passed request's answer may take: an upload is answered at its end.
@@ -46,6 +46,8 @@ pub struct Neighbours {
     pub unreported: Arc<Unreported>,
     status: OnceLock<Arc<Status>>,
     clock_doubt: ArcSwapOption<String>,
+    /// What the clocks of the other regions show.
+    pub clocks: Clocks,
     clock: Arc<dyn Clock>,
     /// How long rows that are to be removed can be brought back.
     removed_grace: Duration,
@@ -82,6 +84,7 @@ impl Neighbours {
             unreported,
             status: OnceLock::new(),
             clock_doubt: ArcSwapOption::empty(),
+            clocks: Clocks::default(),
             clock,
             removed_grace,
             stale_after,
@@ -103,6 +106,11 @@ impl Neighbours {
         let until = Timestamp::from_ms(self.clock.now().ms().saturating_add(ahead));
         // A second call would say the same.
         let _ = self.may_lose.set(until);
+    }
+
+    /// How long rows that are to be removed can be brought back.
+    pub fn removed_grace(&self) -> Duration {
+        self.removed_grace
     }
 
     /// Gives it the state of replicas, once replication is there.
