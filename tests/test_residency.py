@@ -107,10 +107,11 @@ def wait_for(what, seconds=60):
         time.sleep(0.05)
 
 
-def nothing_left(fleet):
-    """The check, once the old home has let go of what it held."""
+def nothing_left(fleet, seen):
+    """The check, once the old home has let go of what it held; `seen` gets its row each time."""
     check = json.loads(fleet.cli("residency", "check", BUCKET, "--json", check=False).stdout)
     rows = {row["region"]: row for row in check["regions"]}
+    seen.append(rows[HOME])
     return rows if rows[HOME]["versions"] == 0 else None
 
 
@@ -169,7 +170,8 @@ def proven(tmp_path_factory):
         out["promoted"] = fleet.cli_json("residency", "prove", BUCKET, "--out",
                                          folder / "promoted", "--json")
         ok(fleet.admin("POST", f"buckets/{BUCKET}/place", {"remove": [HOME]}))
-        out["removed"] = wait_for(lambda: nothing_left(fleet))
+        out["leaving"] = []
+        out["removed"] = wait_for(lambda: nothing_left(fleet, out["leaving"]))
         out["alone"] = fleet.cli_json("residency", "prove", BUCKET, "--out", folder / "alone",
                                       "--json")
         # A region that does not answer is named, and what is proven is not more than it was.
@@ -316,6 +318,24 @@ def test_a_file_says_nothing_to_a_terminal(proven, tmp_path):
     assert done.returncode == 1 and all(c == "\n" or c.isprintable() for c in said), said
 
 
+def test_what_could_not_be_examined_is_not_called_wrong(proven, tmp_path):
+    """Who watches residency by exit codes must not take a slip for a breach."""
+    note = tmp_path / "note.txt"
+    note.write_text("of no cloud\n")
+    file, log = proven["file"], proven["log"]
+    for args, said in ((("residency", "verify", tmp_path / "none"), "cannot read"),
+                       (("residency", "verify", note), "no file of `dhow residency prove`"),
+                       (("residency", "verify", log), "it is a saved audit log"),
+                       (("residency", "verify", file, "--anchor", "12"), "64 hex digits"),
+                       (("residency", "verify", file, "--since", note), "no file of"),
+                       (("residency", "check", BUCKET), ""),
+                       (("audit", "verify", tmp_path / "none"), "cannot read"),
+                       (("audit", "verify", note), "no file of `dhow audit verify --save`"),
+                       (("audit", "verify", log, "--anchor", "12"), "64 hex digits")):
+        done = dhow(*args)
+        assert done.returncode == 2 and said in done.stderr, (args, done.stdout, done.stderr)
+
+
 def test_a_bundle_names_no_other_customer(proven):
     """Searched byte by byte: names, accounts and keys of others, and what they could be guessed by."""
     file = proven["file"].read_bytes()
@@ -386,6 +406,12 @@ def test_a_promotion_and_a_removal_are_proven_too(proven):
     assert rows[HOME]["versions"] == rows[HOME]["bytes"] == 0 and rows[HOME]["good"]
     assert rows[HOME]["verdict"] == "holds nothing, as it should"
     assert rows[COPY]["versions"] == VERSIONS
+    # In between it had what it may keep for ten seconds, and that was no breach.
+    leaving = [row for row in proven["leaving"] if row["versions"]]
+    assert leaving, proven["leaving"]
+    for row in leaving:
+        assert row["good"] and row["holds"] == "nothing", row
+        assert re.match(r"is removing it \(taken out of the placement \d+ s ago\)", row["verdict"]), row
 
 
 def test_a_region_that_does_not_answer_is_named(proven):

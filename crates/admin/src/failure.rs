@@ -19,6 +19,9 @@ pub struct Failure {
 /// The exit status of a second process of one region: it must not be started again by itself.
 pub const SECOND: u8 = 3;
 
+/// The exit status of a check that could not be made: nothing is known to be good or wrong.
+pub const NOT_EXAMINED: u8 = 2;
+
 impl Failure {
     /// What is wrong.
     pub fn new(message: impl Into<String>) -> Self {

@@ -7,7 +7,10 @@ use std::{
     process::ExitCode,
 };
 
-use admin::{client::AdminClient, failure::Failure};
+use admin::{
+    client::AdminClient,
+    failure::{Failure, NOT_EXAMINED},
+};
 use clap::Subcommand;
 use proof::{
     Checkpoint, Entry, Hash, Head, LogCheck,
@@ -46,7 +49,9 @@ pub enum Audit {
     },
     /// Check the audit log: every entry follows on the one before, and the last one is signed.
     ///
-    /// Without FILE the running cloud's log is read. Exits with 1 when anything is wrong.
+    /// Without FILE the running cloud's log is read. Exits with 1 when anything is wrong with the
+    /// log; with 2 when nothing could be examined: a file cannot be read or is no saved log, the
+    /// cloud could not be asked, or --anchor is no key and no fingerprint.
     Verify {
         /// A log that was saved before; no cloud is needed.
         file: Option<PathBuf>,
@@ -112,7 +117,8 @@ impl Audit {
                 which,
             } => {
                 let since = since.or_else(|| save.clone().filter(|path| path.exists()));
-                let known = since.map(|path| saved_head(&path)).transpose()?;
+                let known = since.map(|path| saved_head(&path)).transpose();
+                let known = known.map_err(|failure| failure.exits_with(NOT_EXAMINED))?;
                 let checked = match &file {
                     Some(file) => read_saved(file, known, |_| {}),
                     None => which
@@ -241,6 +247,15 @@ fn read_saved(
     let failed = |e| Failure::new(format!("cannot read {}: {e}", file.display()));
     let mut from = BufReader::new(File::open(file).map_err(failed)?);
     let map_key = saved_map_key(file).map_err(failed)?;
+    let begin = from.fill_buf().map_err(failed)?;
+    let links = |part: &[u8]| part == b"\"previous\"";
+    if !begin.starts_with(b"{") && !begin.windows(10).any(links) {
+        let why = format!(
+            "{} is no file of `dhow audit verify --save`",
+            file.display()
+        );
+        return Err(Failure::new(why).into());
+    }
     let mut walk = LogCheck::new(known, map_key);
     let mut number = 0_u64;
     loop {
@@ -353,7 +368,7 @@ fn report(
 ) -> Result<ExitCode, Failure> {
     let checked = match checked {
         Ok(checked) => checked,
-        Err(Wrong::Failure(failure)) => return Err(failure),
+        Err(Wrong::Failure(failure)) => return Err(failure.exits_with(NOT_EXAMINED)),
         Err(Wrong::Finding(why)) if json => {
             print_json(&json!({ "good": false, "findings": [why] }));
             return Ok(ExitCode::FAILURE);

@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
-use admin::{client::AdminClient, failure::Failure};
+use admin::{
+    client::AdminClient,
+    failure::{Failure, NOT_EXAMINED},
+};
 use clap::Subcommand;
 use proof::{
     AnyBundle, Report, TrustAnchor,
@@ -30,7 +33,7 @@ const WAIT: Duration = Duration::from_secs(300);
 #[derive(Subcommand)]
 pub enum Residency {
     /// Ask every region what it holds of a bucket, and whether it may. Exits with 1 when one holds
-    /// what it should not, or does not say.
+    /// what it should not, or does not say; with 2 when the cloud could not be asked.
     Check {
         /// The bucket.
         bucket: String,
@@ -44,8 +47,9 @@ pub enum Residency {
     /// Write a file that proves to an auditor, without trust in the cloud, where a bucket is
     /// placed, that its placement allows that, and what each region has signed that it holds.
     ///
-    /// Of a name that no bucket has the file proves that. It names no other bucket and no other
-    /// customer. Exits with 1 when an auditor would find something wrong with it.
+    /// The file names no other bucket and no other customer. For a name that no bucket has, the
+    /// file proves that there is none. Exits with 1 when an auditor would find something wrong with
+    /// the file.
     Prove {
         /// The bucket.
         bucket: String,
@@ -59,8 +63,9 @@ pub enum Residency {
         #[command(flatten)]
         which: Which,
     },
-    /// Check such a file. Needs no cloud and asks nobody. Exits with 1 when anything is wrong, and
-    /// says what.
+    /// Check such a file. Needs no cloud and asks nobody. Exits with 1 when anything is wrong with
+    /// what the file shows, and says what; with 2 when nothing could be examined: a file cannot be
+    /// read or is no bundle, or --anchor is no key and no fingerprint.
     Verify {
         /// The file.
         file: PathBuf,
@@ -86,7 +91,12 @@ impl Residency {
                 bucket,
                 json,
                 which,
-            } => check(&which.client()?, &bucket, json),
+            } => {
+                let checked = which
+                    .client()
+                    .and_then(|client| check(&client, &bucket, json));
+                checked.map_err(|failure| failure.exits_with(NOT_EXAMINED))
+            }
             Self::Prove {
                 bucket,
                 out,
@@ -98,7 +108,10 @@ impl Residency {
                 anchor,
                 since,
                 json,
-            } => verify(&file, anchor.as_deref(), since, json),
+            } => {
+                let verified = verify(&file, anchor.as_deref(), since, json);
+                verified.map_err(|failure| failure.exits_with(NOT_EXAMINED))
+            }
         }
     }
 }
@@ -239,6 +252,30 @@ fn read(file: &PathBuf) -> Result<Vec<u8>, Failure> {
     fs::read(file).map_err(wrong)
 }
 
+/// Whether a file that is no whole bundle may have been one: it has most of what one has, so that no
+/// single damage makes it look like another file.
+fn is_like_a_bundle(file: &[u8]) -> bool {
+    let has = |text: &[u8]| file.windows(text.len()).any(|part| part == text);
+    let marks = [
+        file.starts_with(b"{"),
+        has(b"\"checkpoint\""),
+        has(b"\"digests\""),
+        has(b"\nsha256:"),
+    ];
+    marks.iter().filter(|is| **is).count() >= 3
+}
+
+fn no_bundle(file: &std::path::Path) -> Failure {
+    let name = file.display();
+    let failure = Failure::new(format!("{name} is no file of `dhow residency prove`"));
+    match crate::audit::saved_of(file, "").is_ok() {
+        true => failure.hint(format!(
+            "it is a saved audit log: `dhow audit verify {name}` checks it"
+        )),
+        false => failure,
+    }
+}
+
 /// What an auditor has seen earlier: a bundle of the same bucket, or a saved log.
 fn seen(file: &PathBuf, bucket: &str, key: &AnchorKey) -> Result<Seen, Failure> {
     let Ok(earlier) = AnyBundle::from_bytes(&read(file)?) else {
@@ -260,8 +297,10 @@ fn verify(
     since: Option<PathBuf>,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let bundle = match AnyBundle::from_bytes(&read(file)?) {
+    let bytes = read(file)?;
+    let bundle = match AnyBundle::from_bytes(&bytes) {
         Ok(bundle) => bundle,
+        Err(_) if !is_like_a_bundle(&bytes) => return Err(no_bundle(file)),
         Err(error) => return Ok(found(json, None, &[error.to_string()])),
     };
     let key = bundle.checkpoint().public_key;

@@ -1,5 +1,7 @@
 //! Where a bucket is held: what regions say, and the proof of it.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use admin::bodies::Empty;
 use cloud::CloudError;
 use http::StatusCode;
@@ -13,6 +15,10 @@ use super::{
     answers::{bad, parse, refused, to_json},
 };
 use crate::residency::{AGAIN_PAUSE, AGAIN_WITHIN, Gathered};
+
+/// How long a region that has left a bucket may take to remove what it had, after the time in
+/// which that can be brought back.
+const REMOVING_WITHIN: Duration = Duration::from_secs(60);
 
 impl Admin {
     /// Statements are gathered where the chain of all changes is kept.
@@ -72,7 +78,8 @@ impl Admin {
         let begun = Instant::now();
         loop {
             let gathered = self.region.gather(deed).await;
-            let rows = self.judged(deed, &gathered);
+            let leaving = self.leaving(deed, &gathered).await;
+            let rows = self.judged(deed, &gathered, &leaving);
             let good = rows.iter().all(|(good, _)| *good);
             // A replica that takes a change over just now may be counted in the middle of it.
             if good || !gathered.unanswered.is_empty() || begun.elapsed() > AGAIN_WITHIN {
@@ -83,8 +90,35 @@ impl Admin {
         }
     }
 
+    /// The regions outside the placement that still have something and were taken out of it so
+    /// short a time ago, in milliseconds, that they may: they keep it for the time in which it can
+    /// be brought back, and then remove it.
+    async fn leaving(&self, deed: &BucketDeed, gathered: &Gathered) -> BTreeMap<RegionId, u64> {
+        let outside = |digest: &&Digest| {
+            let holding = deed.holding(&RegionId::new(&digest.region));
+            holding == Holding::Nothing && digest.count > 0
+        };
+        if !gathered.digests.iter().any(|digest| outside(&digest)) {
+            return BTreeMap::new();
+        }
+        let grace = self.region.neighbours.removed_grace() + REMOVING_WITHIN;
+        let now = self.region.clock.now().ms();
+        // Without what the log says of it nobody is excused.
+        let left = self.region.registry.departures(deed).await;
+        let left = left.unwrap_or_default().into_iter();
+        let left = left.filter(|one| one.receipt.is_none());
+        let ago = left.map(|one| (one.region, now.saturating_sub(one.at_ms)));
+        ago.filter(|(_, ago)| u128::from(*ago) < grace.as_millis())
+            .collect()
+    }
+
     /// What each region that was asked holds, and whether that is as it should be.
-    fn judged(&self, deed: &BucketDeed, gathered: &Gathered) -> Vec<(bool, Value)> {
+    fn judged(
+        &self,
+        deed: &BucketDeed,
+        gathered: &Gathered,
+        leaving: &BTreeMap<RegionId, u64>,
+    ) -> Vec<(bool, Value)> {
         let regions = self.region.registry.all_regions();
         let rows = regions
             .iter()
@@ -94,7 +128,8 @@ impl Admin {
             })
             .map(|record| {
                 let admitted = self.admits(deed, &record.id);
-                let (good, verdict) = judge(deed, admitted, &record.id, gathered);
+                let left = leaving.get(&RegionId::new(&record.id)).copied();
+                let (good, verdict) = judge(deed, (admitted, left), &record.id, gathered);
                 let digest = gathered.digests.iter().find(|d| d.region == record.id);
                 let row = json!({
                     "region": record.id,
@@ -129,8 +164,14 @@ fn holding(holding: Holding) -> &'static str {
     }
 }
 
-/// Whether a region holds what it should, in words.
-fn judge(deed: &BucketDeed, admitted: bool, region: &str, all: &Gathered) -> (bool, String) {
+/// Whether a region holds what it should, in words. `left` says how many milliseconds ago it was
+/// taken out of the placement, if it may still have what it had.
+fn judge(
+    deed: &BucketDeed,
+    (admitted, left): (bool, Option<u64>),
+    region: &str,
+    all: &Gathered,
+) -> (bool, String) {
     if let Some(why) = all.unanswered.get(region) {
         return (false, format!("does not say: {why}"));
     }
@@ -142,6 +183,13 @@ fn judge(deed: &BucketDeed, admitted: bool, region: &str, all: &Gathered) -> (bo
     match (placed, digest.count) {
         (_, 1..) if !admitted => (false, "holds what the jurisdictions forbid".to_owned()),
         (Holding::Nothing, 0) => (true, "holds nothing, as it should".to_owned()),
+        (Holding::Nothing, _) if let Some(ms) = left => (
+            true,
+            format!(
+                "is removing it (taken out of the placement {})",
+                types::text::ago(ms / 1000)
+            ),
+        ),
         (Holding::Nothing, _) => (false, "holds what is not placed there".to_owned()),
         (Holding::Home, _) => (true, "holds it".to_owned()),
         (Holding::Replica | Holding::Sealed, _) => match home {
