@@ -69,7 +69,9 @@ impl Registry {
         {
             let state = self.state.read();
             inherit_guard(&state, &new.owner, &mut new.placement)
-                .and_then(|()| self.check_placement(&state, &new.home, &new.placement, &[]))
+                .and_then(|limit| {
+                    self.check_placement(&state, &new.home, &new.placement, (&[], &limit))
+                })
                 .map_err(|e| DeedError::Placement(e.to_string()))?;
         }
         // Numbers of changes come from the registry alone.
@@ -190,13 +192,13 @@ impl Registry {
     }
 
     /// Whether a bucket may have this home and these replicas. `before` held it already: a region
-    /// that drains may keep what it has.
+    /// that drains may keep what it has. `limit` is what the jurisdictions come from, in words.
     fn check_placement(
         &self,
         state: &State,
         home: &RegionId,
         placement: &Placement,
-        before: &[RegionId],
+        (before, limit): (&[RegionId], &str),
     ) -> Result<(), CloudError> {
         let invalid = |why: String| Err(CloudError::Invalid(why));
         check_replicas(home, placement)?;
@@ -235,7 +237,7 @@ impl Registry {
             let place = record.place()?;
             if !placement.admits(&place.jurisdiction) {
                 return Err(CloudError::Refused(format!(
-                    "region {region} is in {}, which the bucket's jurisdictions do not allow",
+                    "region {region} is in {}, which {limit} not allow",
                     place.jurisdiction
                 )));
             }
@@ -389,8 +391,8 @@ impl Registry {
             deed.placement.writes = writes;
             deed.epoch += 1;
         }
-        inherit_guard(&state, &deed.owner, &mut deed.placement)?;
-        self.check_placement(&state, &deed.home, &deed.placement, &before)?;
+        let limit = inherit_guard(&state, &deed.owner, &mut deed.placement)?;
+        self.check_placement(&state, &deed.home, &deed.placement, (&before, &limit))?;
         self.check_features(&state, Some(&found), &deed)?;
         Ok(deed)
     }
@@ -525,27 +527,36 @@ fn check_trust(state: &State, placement: &Placement) -> Result<(), CloudError> {
 
 /// A bucket keeps to its account's guard: it takes it over when it names no jurisdictions itself,
 /// and may otherwise only be narrower.
+///
+/// Answers what limits where it may be: its own jurisdictions or the guard, in words.
 fn inherit_guard(
     state: &State,
     owner: &AccountId,
     placement: &mut Placement,
-) -> Result<(), CloudError> {
+) -> Result<String, CloudError> {
+    let own = || "the bucket's jurisdictions do".to_owned();
     let Some(account) = state.accounts.get(&**owner) else {
-        return Ok(());
+        return Ok(own());
     };
     let guard = account.guard_placement()?;
     if guard.jurisdictions.is_empty() {
-        return Ok(());
+        return Ok(own());
+    }
+    let names = account.guard.join(", ");
+    let limit = format!("the guard of account {} ({names}) does", account.name);
+    if placement.jurisdictions == guard.jurisdictions {
+        return Ok(limit);
     }
     if placement.jurisdictions.is_empty() {
         placement.jurisdictions = guard.jurisdictions;
-    } else if !guard.covers(placement) {
+        return Ok(limit);
+    }
+    if !guard.covers(placement) {
         return Err(CloudError::Refused(format!(
-            "the account's guard allows only {}",
-            account.guard.join(", ")
+            "the account's guard allows only {names}"
         )));
     }
-    Ok(())
+    Ok(own())
 }
 
 /// A deed as the audit log shows it.
