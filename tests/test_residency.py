@@ -244,7 +244,8 @@ def test_every_changed_byte_is_found(proven, tmp_path):
         assert done.returncode == 1, f"byte {at}: {done.stdout}"
     for cut in (0, 10, len(whole) // 2, last):
         changed.write_bytes(whole[:cut])
-        assert dhow("residency", "verify", changed).returncode == 1
+        # In an empty file there is nothing to examine.
+        assert dhow("residency", "verify", changed).returncode == (1 if cut else 2)
     changed.write_bytes(whole)
     assert dhow("residency", "verify", changed).returncode == 0, "the test itself must be fair"
 
@@ -462,7 +463,7 @@ def test_a_changed_byte_of_a_saved_log_is_found(proven, tmp_path):
     lines = whole.splitlines(keepends=True)
     for wrong in (lines[1:], lines[:-1], lines[:3] + lines[4:], lines[:-2] + lines[-1:], []):
         changed.write_bytes(b"".join(wrong))
-        assert dhow("audit", "verify", changed).returncode == 1
+        assert dhow("audit", "verify", changed).returncode == (1 if wrong else 2)
 
 
 def test_a_log_that_was_rolled_back_or_replaced_is_found(proven, tmp_path):

@@ -8,6 +8,7 @@ use crate::{
         may, must,
     },
     of_access, of_health, of_regions,
+    of_replicas::REPLICA_STATUS,
 };
 
 const TEXTS: Kind = List(&Text);
@@ -301,29 +302,6 @@ macro_rules! bucket_and {
 }
 const BUCKET: &[Field] = bucket_and![];
 
-const REPLICA_STATUS: &[Field] = &[
-    must("region", Text, ""),
-    must(
-        "applied",
-        OR_COUNT,
-        "All up to this position of the home's log is there.",
-    ),
-    must(
-        "seeded",
-        OR_COUNT,
-        "Versions that it was given of the snapshot that it takes.",
-    ),
-    must(
-        "connected",
-        Flag,
-        "Whether it asked within the last minute, and its region answered the home's last \
-         question, which comes every five seconds.",
-    ),
-    must("in_touch", Flag, "The same, for one release."),
-    must("behind", OR_COUNT, "Changes that it has not applied."),
-    must("lagging", TEXTS, "Keys of such changes, the first few."),
-];
-
 const RULE: &[Field] = &[
     must("destination", Text, "The bucket that versions go to."),
     must(
@@ -514,11 +492,7 @@ pub const ANSWERS: &[(&str, &[Field])] = &[
                 OR_COUNT,
                 "How many seconds ago that was.",
             ),
-            may(
-                "cut_off",
-                Flag,
-                "Whether no region connects to it, since the address on record is not in `addresses`.",
-            ),
+            may("cut_off", Flag, of_regions::CUT_OFF_IS),
             must("keeps_registry", Flag, ""),
             of_access::LATE,
         ],

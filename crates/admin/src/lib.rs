@@ -11,6 +11,7 @@ mod fields;
 mod of_access;
 mod of_health;
 mod of_regions;
+mod of_replicas;
 pub mod openapi;
 pub mod operations;
 

@@ -6,6 +6,10 @@ use crate::field::{
     may, must,
 };
 
+/// What `cut_off` of a region says.
+pub const CUT_OFF_IS: &str =
+    "Whether no region connects to it, since the address on record is not in `addresses`.";
+
 const STATES: &[&str] = &["none", "moving", "waiting", "done", "aborted"];
 
 /// The body of `POST regions/{id}/drain`.

@@ -36,3 +36,12 @@ pub fn warn(anchor: Option<&str>, signed_by: &PublicKey) {
         );
     }
 }
+
+/// Whether a file begins as bundles and saved logs do, but for one byte that may be damaged.
+pub fn begins_as_document(file: &[u8]) -> bool {
+    let differing = file
+        .iter()
+        .zip(br#"{"v":"#)
+        .filter(|(one, other)| one != other);
+    !file.is_empty() && differing.count() <= 1
+}

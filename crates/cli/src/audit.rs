@@ -248,8 +248,7 @@ fn read_saved(
     let mut from = BufReader::new(File::open(file).map_err(failed)?);
     let map_key = saved_map_key(file).map_err(failed)?;
     let begin = from.fill_buf().map_err(failed)?;
-    let links = |part: &[u8]| part == b"\"previous\"";
-    if !begin.starts_with(b"{") && !begin.windows(10).any(links) {
+    if !begin.starts_with(b"{") && !anchor::begins_as_document(begin) {
         let why = format!(
             "{} is no file of `dhow audit verify --save`",
             file.display()

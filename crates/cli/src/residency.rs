@@ -1,6 +1,11 @@
 //! `dhow residency`.
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use admin::{
     client::AdminClient,
@@ -252,28 +257,16 @@ fn read(file: &PathBuf) -> Result<Vec<u8>, Failure> {
     fs::read(file).map_err(wrong)
 }
 
-/// Whether a file that is no whole bundle may have been one: it has most of what one has, so that no
-/// single damage makes it look like another file.
-fn is_like_a_bundle(file: &[u8]) -> bool {
-    let has = |text: &[u8]| file.windows(text.len()).any(|part| part == text);
-    let marks = [
-        file.starts_with(b"{"),
-        has(b"\"checkpoint\""),
-        has(b"\"digests\""),
-        has(b"\nsha256:"),
-    ];
-    marks.iter().filter(|is| **is).count() >= 3
-}
-
-fn no_bundle(file: &std::path::Path) -> Failure {
+/// Why a file that is no bundle was never one; `None` for what may be a bundle that was changed.
+fn no_bundle(file: &Path, bytes: &[u8]) -> Option<Failure> {
     let name = file.display();
     let failure = Failure::new(format!("{name} is no file of `dhow residency prove`"));
-    match crate::audit::saved_of(file, "").is_ok() {
-        true => failure.hint(format!(
+    if crate::audit::saved_of(file, "").is_ok() {
+        return Some(failure.hint(format!(
             "it is a saved audit log: `dhow audit verify {name}` checks it"
-        )),
-        false => failure,
+        )));
     }
+    (!anchor::begins_as_document(bytes)).then_some(failure)
 }
 
 /// What an auditor has seen earlier: a bundle of the same bucket, or a saved log.
@@ -300,8 +293,12 @@ fn verify(
     let bytes = read(file)?;
     let bundle = match AnyBundle::from_bytes(&bytes) {
         Ok(bundle) => bundle,
-        Err(_) if !is_like_a_bundle(&bytes) => return Err(no_bundle(file)),
-        Err(error) => return Ok(found(json, None, &[error.to_string()])),
+        Err(error) => {
+            return match no_bundle(file, &bytes) {
+                Some(failure) => Err(failure),
+                None => Ok(found(json, None, &[error.to_string()])),
+            };
+        }
     };
     let key = bundle.checkpoint().public_key;
     let mut trust = TrustAnchor::new(anchor::trusted(anchor, &key)?);

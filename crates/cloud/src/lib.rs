@@ -26,6 +26,7 @@ mod features;
 mod follow;
 mod follow_changes;
 mod guard_policies;
+mod guards;
 mod introduce;
 mod keys;
 mod kinds;

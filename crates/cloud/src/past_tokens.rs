@@ -1,4 +1,4 @@
-//! Join tokens that are good no more: whoever shows the secret of one is told why. Nobody else has
+//! Join tokens that are good no more: whoever shows the secret of one learns why. Nobody else has
 //! it, so nobody else learns anything.
 
 use std::collections::VecDeque;

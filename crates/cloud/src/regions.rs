@@ -180,7 +180,7 @@ impl Registry {
         }
     }
 
-    /// Takes the tokens of a region away, whose holders are told why from now on.
+    /// Takes the tokens of a region away. From now on whoever shows one learns why.
     pub(crate) fn drop_tokens(&self, region: &str, why: Ended) -> Vec<RowChange> {
         self.note_past_tokens(region, why);
         let state = self.state.read();

@@ -143,10 +143,8 @@ pub fn examine(config: &Config, hidden: &HashSet<String>) -> Vec<Finding> {
                     let bytes = samples.one("dhow_disk_reserve_bytes");
                     reserve_mib = bytes.map_or(reserve_mib, |bytes| bytes >> 20);
                     findings.extend(doctor_cloud::running(&samples, now));
-                    if samples
-                        .one("dhow_registry_heard_timestamp_seconds")
-                        .is_none()
-                    {
+                    let heard = samples.one("dhow_registry_heard_timestamp_seconds");
+                    if heard.is_none() {
                         // Not since its start; its folder knows of before.
                         findings.extend(registry(&one, running, now));
                     }
