@@ -65,8 +65,8 @@ mod withheld;
 mod words;
 
 pub use accounts::{AccessChange, AccountKind};
-pub use catch_up::{CatchUpPlan, CaughtUp, LogAsk, LogPage, LogSource, LostRow};
 pub use admission::SKEW_MAX_MS;
+pub use catch_up::{CatchUpPlan, CaughtUp, LogAsk, LogPage, LogSource, LostRow};
 pub use chains::{BucketChains, MapAfter};
 pub use clients::{Clients, Pace};
 pub use deeds::PlacementChange;

@@ -18,8 +18,8 @@ use types::{AccountId, Actor, Clock, Features, InVain, Place, Random, RegionId, 
 
 use crate::{
     Account, Announcement, CloudError, KeyInfo, MasterKey, Operator, RegionRecord, Rows,
-    catch_up::UNFINISHED,
     admission::NotAdmitted,
+    catch_up::UNFINISHED,
     chains::Chains,
     change::{Change, Draft, RowChange, RowNow},
     clients::Left,
