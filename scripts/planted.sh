@@ -25,6 +25,7 @@ bugs=(
   "stamps-unbounded|regions|stamps::"
   "stamps-unbounded|seeds|versions_years"
   "removals-without-an-epoch|regions|forged::"
+  "offers-without-an-epoch|regions|forged::p5_no_replica"
   "removals-off-the-record|regions|forged::"
   "cursor-before-apply|regions|follow::what_could_not_be_fetched"
   "page-cache-trusted|store|faulty_disk"

@@ -75,7 +75,11 @@ async fn p5_no_copy_has_the_first_home_remove_anything() {
 
 #[tokio::test]
 async fn p5_no_replica_has_the_first_home_take_versions_of_its_own() {
-    let [a, b] = Cloud::two().await;
+    let all = Cloud::start(&[("a", "DE"), ("partner", "FR")]).await;
+    let [a, b]: [Region; 2] = all.try_into().ok().unwrap();
+    for region in [&a, &b] {
+        region.view.hears(&deed("a", &["partner"], 1));
+    }
     a.put("k", "1").await;
     let before = a.versions().await;
     // A newer version of the key, and by its id one of the home's own.
@@ -97,7 +101,7 @@ async fn p5_no_replica_has_the_first_home_take_versions_of_its_own() {
     assert!(refused.contains("takes no versions"), "{refused}");
     assert_eq!(a.versions().await, before);
     // Under another epoch it takes what was made before that region's first contact.
-    let second = deed("a", &["b"], 2);
+    let second = deed("a", &["partner"], 2);
     a.view.hears(&second);
     b.view.hears(&second);
     let far = b.far(&a, &second);
