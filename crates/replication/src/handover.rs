@@ -172,7 +172,7 @@ impl HandOver {
 /// A region offers what it cannot have.
 fn nothing_from(deed: &BucketDeed, from: &Place) -> ReplicationError {
     let (bucket, region) = (&deed.name, &from.region);
-    tracing::error!(
+    tracing::warn!(
         %bucket, %region,
         "versions that a replica offered were refused: its home takes from a replica only what was \
          made under earlier epochs, within a day of its first contact, or what it has lost itself. \

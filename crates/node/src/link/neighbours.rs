@@ -62,7 +62,8 @@ pub struct Neighbours {
     ends: ArcSwapOption<String>,
     /// Whether this folder lacks what an earlier start had.
     behind: Behind,
-    /// Up to when the last second before this start may be lost: durability is relaxed.
+    /// Up to when what was acknowledged before this start may be lost: durability is relaxed, or
+    /// the folder is a copy.
     may_lose: OnceLock<Timestamp>,
     /// Itself, for questions that are asked on its behalf.
     this: Weak<Self>,
@@ -99,9 +100,13 @@ impl Neighbours {
     /// With relaxed durability a loss of power before this start may have taken writes that were
     /// acknowledged.
     pub fn started(&self, durability: Durability) {
-        if durability == Durability::Strict {
-            return;
+        if durability == Durability::Relaxed {
+            self.may_have_lost();
         }
+    }
+
+    /// What was acknowledged before this start may not be in this folder.
+    fn may_have_lost(&self) {
         let ahead = 2 * objects::AHEAD_MAX_MS;
         let until = Timestamp::from_ms(self.clock.now().ms().saturating_add(ahead));
         // A second call would say the same.
@@ -218,8 +223,10 @@ impl Neighbours {
         self.behind.others_asked(others, answered)
     }
 
-    /// This folder is a copy of the one that was written last.
+    /// This folder is a copy of the one that was written last: as a backup it lacks what came after
+    /// it.
     pub fn is_copied(&self) {
+        self.may_have_lost();
         self.behind.is_copied();
     }
 
