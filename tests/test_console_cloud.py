@@ -291,7 +291,7 @@ def test_a_customer_and_a_partner_see_what_is_theirs(fleet, browser):
         one.open("/b/not-theirs/where", status=403)
     operator = fleet.json("region", "show", EU)["operator"]
     partner = fleet.json("account", "create", "partner", "--operator", operator)
-    key = fleet.json("key", "create", "--account", partner["id"], "--admin")
+    key = fleet.json("key", "create", "--account", partner["id"])
     with tab(browser, At(fleet, FIRST, (key["access_key"], key["secret_key"]))) as one:
         one.sign_in(path=f"/regions/show?id={EU}").look()
         one.page.get_by_role("button", name="Place no more buckets here").click()

@@ -104,7 +104,13 @@ def test_a_region_is_opened_and_closed(admin, fleet, tmp_path):
         assert fleet.json("region", "show", NEW)["status"] == "open"
         admin.open(f"/regions/show?id={NEW}")
         press(admin, "Place no more buckets here")
-        admin.see("draining")
+
+        def drains():
+            # The last look at it may be older than its opening: then it did not answer yet.
+            admin.open(f"/regions/show?id={NEW}")
+            return admin.page.get_by_text("draining").count() > 0
+
+        eventually(drains)
         press(admin, "Close it")
         admin.page.fill("#name", NEW)
         press(admin, "Close the region")

@@ -105,6 +105,8 @@ def test_everything_works_below_a_path_and_nothing_leads_out_of_it(below, browse
         one.see("This bucket is empty.")
         file = tmp_path / "one.txt"
         file.write_text("hello")
+        # A file that is chosen before the script runs is chosen for nobody.
+        one.page.wait_for_load_state("load")
         one.page.locator("[data-upload]").first.set_input_files(file)
         one.page.wait_for_selector("#uploads[data-state=done]")
         one.page.get_by_role("link", name="Show the new objects").click()
