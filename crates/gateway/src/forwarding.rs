@@ -269,3 +269,44 @@ fn is_of_an_answer(name: &HeaderName, request_id: &HeaderName) -> bool {
         || *name == header::X_CONTENT_TYPE_OPTIONS
         || own.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_that_acts_says_nothing_of_the_host_that_answers() {
+        let request_id = HeaderName::from_static("x-test-request-id");
+        let goes =
+            |name: &'static str| is_of_an_answer(&HeaderName::from_static(name), &request_id);
+        for name in [
+            "set-cookie",
+            "clear-site-data",
+            "strict-transport-security",
+            "alt-svc",
+            "refresh",
+            "www-authenticate",
+            "x-accel-redirect",
+            "x-testing",
+            "connection",
+            "transfer-encoding",
+            "server",
+            "date",
+        ] {
+            assert!(!goes(name), "{name}");
+        }
+        for name in [
+            "etag",
+            "content-length",
+            "content-type",
+            "last-modified",
+            "location",
+            "retry-after",
+            "access-control-allow-origin",
+            "x-test-version-id",
+            "x-dhow-region",
+        ] {
+            assert!(goes(name), "{name}");
+        }
+    }
+}
