@@ -25,6 +25,10 @@ use crate::{
 
 /// How long a region may take to say whether it has a version.
 const VERSION_WAIT: Duration = Duration::from_secs(10);
+/// How long the bytes of a version may take at least, and how many of them come in a second at
+/// least: a region that sends slowly must not keep other versions damaged.
+const BYTES_WAIT: Duration = Duration::from_secs(30);
+const RATE_MIN: u64 = 64 << 10;
 /// A region that did not answer is not asked again for so long: a pass over many versions would
 /// wait for it each time.
 const AWAY: Duration = Duration::from_secs(30);
@@ -176,10 +180,12 @@ impl Replication {
             let again = self.may_take(&damaged.deed, region);
             again.map_err(|_| objects::Error::Fenced)
         };
-        let objects = &self.objects;
-        Ok(objects
-            .repair_version(&permit, damaged, &source, &far, &still)
-            .await?)
+        let within = BYTES_WAIT + Duration::from_secs(source.size / RATE_MIN);
+        let repairing = self
+            .objects
+            .repair_version(&permit, damaged, &source, &far, &still);
+        let repaired = tokio::time::timeout(within, repairing).await;
+        Ok(repaired.map_err(|_| peer::PeerError::Deadline("the bytes of a version"))??)
     }
 
     /// Asked before the bytes come and again before they are put: the deed decides here as it does
