@@ -32,24 +32,9 @@ pub enum Bucket {
         /// and is open, or else the most complete of its other replicas.
         #[arg(long, value_name = "REGION")]
         to: Option<String>,
-        /// Also away from a home that still answers; its last writes may diverge.
-        #[arg(long)]
-        force: bool,
-        /// Also while multipart uploads are in progress at the old home: they are lost.
-        #[arg(long)]
-        abort_uploads: bool,
-        /// Do it without asking. Only a terminal is asked.
-        #[arg(long)]
-        yes: bool,
-        /// Say what would be; change nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// JSON, for scripts.
-        #[arg(long)]
-        json: bool,
-        /// Which cloud.
+        /// How it is done.
         #[command(flatten)]
-        which: Which,
+        how: promoting::How,
     },
     /// Move a bucket's home to another region while both work, without losing a write.
     Move(Move),
@@ -515,6 +500,28 @@ impl Place {
     }
 }
 
+fn promote(name: &str, to: Option<String>, how: &promoting::How) -> Result<ExitCode, Failure> {
+    let mut body = how.body(to);
+    let client = how.which.client()?;
+    let before = client.call("GET", &format!("buckets/{name}"), None)?;
+    if how.asks() {
+        let home = promoting::shown(&client, name, &body)?;
+        if !promoting::agreed("Do it?") {
+            return Ok(ExitCode::FAILURE);
+        }
+        body.to = Some(home);
+    }
+    let moved = match how.dry_run {
+        true => client.post(&format!("buckets/{name}/promote"), &body)?,
+        false => promoting::promote(&client, name, &body)?,
+    };
+    uploads::say_lost(&moved, &text(&before, "home"), how.dry_run, how.json);
+    if how.dry_run && !how.json {
+        println!("Nothing has changed. It {}:\n", promoting::choice(&moved));
+    }
+    Ok(shown(&moved, how.json))
+}
+
 impl Bucket {
     /// Does it.
     pub fn run(self) -> Result<ExitCode, Failure> {
@@ -522,37 +529,7 @@ impl Bucket {
             Self::Create(create) => create.run(),
             Self::Place(place) => place.run(),
             Self::Move(one) => one.run(),
-            Self::Promote {
-                name,
-                to,
-                force,
-                abort_uploads,
-                yes,
-                dry_run,
-                json,
-                which,
-            } => {
-                let mut body = promoting::body(to, [force, abort_uploads, dry_run]);
-                let client = which.client()?;
-                let before = client.call("GET", &format!("buckets/{name}"), None)?;
-                let path = format!("buckets/{name}/promote");
-                if !dry_run && !yes && promoting::asks() {
-                    let home = promoting::shown(&client, &name, &body)?;
-                    if !promoting::agreed("Do it?") {
-                        return Ok(ExitCode::FAILURE);
-                    }
-                    body.to = Some(home);
-                }
-                let moved = match dry_run {
-                    true => client.post(&path, &body)?,
-                    false => promoting::promote(&client, &name, &body)?,
-                };
-                uploads::say_lost(&moved, &text(&before, "home"), dry_run, json);
-                if dry_run && !json {
-                    println!("Nothing has changed. It {}:\n", promoting::choice(&moved));
-                }
-                Ok(shown(&moved, json))
-            }
+            Self::Promote { name, to, how } => promote(&name, to, &how),
             Self::List { json, which } => {
                 let all = which.client()?.call("GET", "buckets", None)?;
                 if json {

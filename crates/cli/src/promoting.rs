@@ -6,15 +6,51 @@ use std::{
 };
 
 use admin::{bodies::Promote, client::AdminClient, failure::Failure};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::shown::text;
+use crate::{shown::text, which::Which};
 
 /// How long one question waits for its answer.
 const STEP: Duration = Duration::from_millis(500);
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// How one bucket or all of a region are promoted.
+#[derive(Args)]
+pub struct How {
+    /// Also away from a home that still answers; its last writes may diverge.
+    #[arg(long)]
+    pub force: bool,
+    /// Also while multipart uploads are in progress at the old home: they are lost.
+    #[arg(long)]
+    pub abort_uploads: bool,
+    /// Do it without asking. Only a terminal is asked.
+    #[arg(long)]
+    pub yes: bool,
+    /// Say what would be; change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// JSON, for scripts.
+    #[arg(long)]
+    pub json: bool,
+    /// Which cloud.
+    #[command(flatten)]
+    pub which: Which,
+}
+
+impl How {
+    /// What is asked for, with the new home.
+    pub fn body(&self, to: Option<String>) -> Promote {
+        body(to, [self.force, self.abort_uploads, self.dry_run])
+    }
+
+    /// Whether the choice is shown and agreed to first.
+    pub fn asks(&self) -> bool {
+        !self.dry_run && !self.yes && asks()
+    }
+}
 
 /// Promotes a bucket, and shows on standard error what it waits for. The answer says in `waited_ms`
 /// how long that was.

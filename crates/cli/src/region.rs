@@ -151,39 +151,23 @@ pub struct PromoteAll {
     /// country, then that of the same operator.
     #[arg(long, value_name = "REGION")]
     to: Option<String>,
-    /// Also away from a home that still answers; its last writes may diverge.
-    #[arg(long)]
-    force: bool,
-    /// Also while multipart uploads are in progress at the old home: they are lost.
-    #[arg(long)]
-    abort_uploads: bool,
-    /// Do it without asking. Only a terminal is asked.
-    #[arg(long)]
-    yes: bool,
-    /// Say what would move; change nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// JSON, for scripts.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    which: Which,
+    how: promoting::How,
 }
 
 impl PromoteAll {
     fn run(self) -> Result<ExitCode, Failure> {
-        let (region, json) = (self.region, self.json);
-        let client = self.which.client()?;
+        let (region, how) = (self.region, self.how);
+        let client = how.which.client()?;
         must_be_known(&client, &region)?;
         let all = client.call("GET", "buckets", None)?;
-        let flags = [self.force, self.abort_uploads, self.dry_run];
-        let body = promoting::body(self.to, flags);
+        let body = how.body(self.to);
         let buckets: Vec<_> = homed(&all, &region)
             .into_iter()
             .map(|b| (b, None))
             .collect();
         let all = buckets.len();
-        let buckets = match !self.dry_run && !self.yes && promoting::asks() {
+        let buckets = match how.asks() {
             false => buckets,
             true => match shown_first(&client, buckets, &body) {
                 Some(agreed) => agreed,
@@ -192,7 +176,7 @@ impl PromoteAll {
         };
         // Those that stay are not asked for again.
         let stay = buckets.len() < all;
-        let code = promote(&client, &region, buckets, &body, json)?;
+        let code = promote(&client, &region, buckets, &body, how.json)?;
         Ok(if stay { ExitCode::FAILURE } else { code })
     }
 }
