@@ -1,10 +1,11 @@
 //! The home fetches what another region alone has: after a promotion, what the old home had not
 //! sent to replicas, or what reached one replica and not the one that became the home.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use access::{Permit, authorize_receiving};
 use objects::{AHEAD_MAX_MS, Applied, Objects, Removals, ShippedChange, VersionName};
+use parking_lot::Mutex;
 use store::Position;
 use types::{BucketDeed, BucketId, Holding, Place, RegionId, Timestamp, Writes};
 
@@ -26,6 +27,8 @@ pub struct HandOver {
     pub(crate) objects: Arc<Objects>,
     pub(crate) regions: Arc<dyn Regions>,
     places: Places,
+    /// Of which regions it was said that versions of a bucket were refused.
+    refused: Arc<Mutex<BTreeSet<(BucketId, RegionId)>>>,
 }
 
 impl HandOver {
@@ -39,6 +42,7 @@ impl HandOver {
             objects,
             regions,
             places: Places::default(),
+            refused: Arc::default(),
         }
     }
 
@@ -123,7 +127,7 @@ impl HandOver {
         let until = match until {
             _ if wanted.is_empty() => return Ok(settled),
             Some(until) => until,
-            None => return Err(nothing_from(deed, from)),
+            None => return Err(self.nothing_from(deed, from)),
         };
         let working = tokio::spawn(async move {
             let _place = place;
@@ -139,9 +143,7 @@ impl HandOver {
             ..settled
         })
     }
-}
 
-impl HandOver {
     /// Takes over what of the configuration was set later in another region. Nothing was, where
     /// that may offer nothing.
     async fn compared(
@@ -167,21 +169,25 @@ impl HandOver {
             ..Settled::default()
         }
     }
-}
 
-/// A region offers what it cannot have.
-fn nothing_from(deed: &BucketDeed, from: &Place) -> ReplicationError {
-    let (bucket, region) = (&deed.name, &from.region);
-    tracing::warn!(
-        %bucket, %region,
-        "versions that a replica offered were refused: its home takes from a replica only what was \
-         made under earlier epochs, within a day of its first contact, or what it has lost itself. \
-         What that region alone has stays there"
-    );
-    ReplicationError::Refused(format!(
-        "the home of {bucket} takes no versions from region {region} now: it has not lost any, and \
-         no earlier epoch ended within a day of this region's first contact"
-    ))
+    /// A region offers what it cannot have. It may offer that again and again: the log says it
+    /// once.
+    fn nothing_from(&self, deed: &BucketDeed, from: &Place) -> ReplicationError {
+        let (bucket, region) = (&deed.name, &from.region);
+        if self.refused.lock().insert((deed.id, region.clone())) {
+            tracing::warn!(
+                %bucket, %region,
+                "versions that a replica of another operator offered were refused: this home knows \
+                 of no writes that it lost, and takes what was made under earlier epochs within a \
+                 day of that region's first contact only. What that region alone has stays there"
+            );
+        }
+        ReplicationError::Refused(format!(
+            "the home of {bucket} takes no versions from region {region} now: it knows of no writes \
+             that it lost, and takes what was made under earlier epochs within a day of this \
+             region's first contact only"
+        ))
+    }
 }
 
 /// The fetching of what was offered.

@@ -248,27 +248,22 @@ impl Objects {
         Ok(true)
     }
 
-    /// When a replica first reported on earlier epochs, by which what it alone has was made before;
-    /// now, if it has not. `None` before the second epoch since `since`, and after a day: then
-    /// nothing of that is taken from it.
+    /// When a replica first reported on epochs before `since`, or now if it has not yet: what it
+    /// alone has of these epochs was made before that. `None` where there was no epoch before
+    /// `since`, and once the day is over in which it may report.
     pub async fn reports_since(
         &self,
         permit: &Permit,
         region: &RegionId,
         since: u64,
     ) -> Result<Option<Timestamp>> {
-        // It may have reported all that it knows to be removed, and still hand versions over.
-        if self
-            .may_tell(permit, region, since, Report::Removals)
-            .await?
-        {
-            let deed = deed(permit, &[Action::ReplicateInto])?;
-            let told = self.words(deed, region).await?.told[Report::Removals as usize];
-            return Ok(Some(told.began));
-        }
         if since <= 1 {
             return Ok(None);
         }
+        // Begins the day, if that has not begun. A replica that has reported all that it knows to
+        // be removed may still hand versions over.
+        self.may_tell(permit, region, since, Report::Removals)
+            .await?;
         let deed = deed(permit, &[Action::ReplicateInto])?;
         let told = self.words(deed, region).await?.told[Report::Removals as usize];
         let is_over = self.clock.now().ms().saturating_sub(told.began.ms()) > TELLS_MS;
