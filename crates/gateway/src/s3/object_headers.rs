@@ -329,6 +329,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tags_with_several_blanks_in_a_row_are_refused() {
+        let value = |text| tags_of(Some(text)).map(|tags| tags[0].1.clone());
+        for text in ["level=top secret", "level=top+secret", "level=top%20secret"] {
+            assert_eq!(value(text).unwrap(), "top secret", "{text}");
+        }
+        assert_eq!(value("level=top%20%20secret").unwrap(), "top  secret");
+        let refused = value("level=top  secret").unwrap_err();
+        assert_eq!(refused.kind.name(), "InvalidArgument");
+    }
+
+    #[test]
     fn sources_are_read_in_every_form_that_clients_send() {
         for (text, bucket, key, version) in [
             ("/bench/a%20b", "bench", "a b", None),
