@@ -110,9 +110,14 @@ def test_a_signed_read_of_the_admin_api_is_answered_once(cloud):
     stripped = Recorded(cloud, "GET", "accounts", nonce="three")
     del stripped.headers["x-dhow-nonce"]
     assert stripped.send(cloud)[0] == 403
-    plain = Recorded(cloud, "GET", "accounts", nonce=False)
-    assert "x-dhow-nonce" not in plain.headers["authorization"]
-    assert plain.send(cloud)[0] == plain.send(cloud)[0] == 200
+    # It is answered twice within five seconds; where both do not fit into them, another is made.
+    deadline = time.monotonic() + 60
+    while True:
+        plain = Recorded(cloud, "GET", "accounts", nonce=False)
+        assert "x-dhow-nonce" not in plain.headers["authorization"]
+        if plain.send(cloud)[0] == plain.send(cloud)[0] == 200:
+            break
+        assert time.monotonic() < deadline, "no request without a nonce was answered twice"
     # A nonce that was added on the way makes no other request of it.
     assert plain.send(cloud, **{"x-dhow-nonce": os.urandom(4).hex()})[0] == 403
     deadline = time.monotonic() + 30
